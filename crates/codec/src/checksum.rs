@@ -1,0 +1,289 @@
+//! Checksums: guards against accident, not against malice.
+//!
+//! Each streaming type has `update` and `value`; each has a one-shot function of the same name in lower case.
+
+/// Adler-32 (RFC 1950) of a buffer, starting from 1.
+pub fn adler32(bytes: &[u8]) -> u32 {
+    simd_adler32::adler32(&bytes)
+}
+
+/// A running Adler-32.
+#[derive(Clone, Default)]
+pub struct Adler32(simd_adler32::Adler32);
+
+impl Adler32 {
+    /// The checksum of nothing, which is 1.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Goes on from an earlier [`value`](Self::value).
+    pub fn resume(value: u32) -> Self {
+        Self(simd_adler32::Adler32::from_checksum(value))
+    }
+
+    /// Takes in the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+
+    /// The checksum so far.
+    pub fn value(&self) -> u32 {
+        self.0.finish()
+    }
+}
+
+/// CRC-32 (IEEE 802.3, as gzip, PNG and GPT use it) of a buffer.
+pub fn crc32(bytes: &[u8]) -> u32 {
+    crc32fast::hash(bytes)
+}
+
+/// A running CRC-32.
+#[derive(Clone, Default)]
+pub struct Crc32(crc32fast::Hasher);
+
+impl Crc32 {
+    /// The checksum of nothing, which is 0.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Goes on from an earlier [`value`](Self::value).
+    pub fn resume(value: u32) -> Self {
+        Self(crc32fast::Hasher::new_with_initial(value))
+    }
+
+    /// Takes in the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The checksum so far.
+    pub fn value(&self) -> u32 {
+        self.0.clone().finalize()
+    }
+}
+
+/// CRC-32C (Castagnoli, as iSCSI, ext4, btrfs and VHDX use it) of a buffer.
+pub fn crc32c(bytes: &[u8]) -> u32 {
+    let mut crc = Crc32c::new();
+    crc.update(bytes);
+    crc.value()
+}
+
+/// A running CRC-32C.
+#[derive(Clone)]
+pub struct Crc32c(u32);
+
+impl Default for Crc32c {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Crc32c {
+    /// The checksum of nothing, which is 0.
+    pub fn new() -> Self {
+        Self(u32::MAX)
+    }
+
+    /// Goes on from an earlier [`value`](Self::value).
+    pub fn resume(value: u32) -> Self {
+        Self(!value)
+    }
+
+    /// Takes in the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("sse4.2") {
+            // SAFETY: SSE4.2 was just detected.
+            self.0 = unsafe { crc32c_sse42(self.0, bytes) };
+            return;
+        }
+        self.0 = sliced(&CRC32C, u64::from(self.0), bytes) as u32;
+    }
+
+    /// The checksum so far.
+    pub fn value(&self) -> u32 {
+        !self.0
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "sse4.2")]
+fn crc32c_sse42(crc: u32, bytes: &[u8]) -> u32 {
+    use std::arch::x86_64::{_mm_crc32_u8, _mm_crc32_u64};
+    let (words, rest) = bytes.as_chunks();
+    let crc = words.iter().fold(u64::from(crc), |crc, word| _mm_crc32_u64(crc, u64::from_le_bytes(*word)));
+    rest.iter().fold(crc as u32, |crc, byte| _mm_crc32_u8(crc, *byte))
+}
+
+/// CRC-64/XZ (ECMA-182, reflected) of a buffer.
+pub fn crc64(bytes: &[u8]) -> u64 {
+    let mut crc = Crc64::new();
+    crc.update(bytes);
+    crc.value()
+}
+
+/// A running CRC-64/XZ.
+#[derive(Clone)]
+pub struct Crc64(u64);
+
+impl Default for Crc64 {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Crc64 {
+    /// The checksum of nothing, which is 0.
+    pub fn new() -> Self {
+        Self(u64::MAX)
+    }
+
+    /// Takes in the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0 = sliced(&CRC64, self.0, bytes);
+    }
+
+    /// The checksum so far.
+    pub fn value(&self) -> u64 {
+        !self.0
+    }
+}
+
+/// XXH32 of a buffer with seed 0, as LZ4 frames use it.
+pub fn xxh32(bytes: &[u8]) -> u32 {
+    xxhash_rust::xxh32::xxh32(bytes, 0)
+}
+
+/// A running XXH32 with seed 0.
+#[derive(Clone)]
+pub struct Xxh32(xxhash_rust::xxh32::Xxh32);
+
+impl Default for Xxh32 {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Xxh32 {
+    /// The checksum of nothing.
+    pub fn new() -> Self {
+        Self(xxhash_rust::xxh32::Xxh32::new(0))
+    }
+
+    /// Takes in the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The checksum so far.
+    pub fn value(&self) -> u32 {
+        self.0.digest()
+    }
+}
+
+/// XXH64 of a buffer with seed 0, as zstd frames use it.
+pub fn xxh64(bytes: &[u8]) -> u64 {
+    xxhash_rust::xxh64::xxh64(bytes, 0)
+}
+
+type Tables = [[u64; 256]; 8];
+
+static CRC32C: Tables = tables(0x82f6_3b78);
+static CRC64: Tables = tables(0xc96c_5795_d787_0f42);
+
+/// Table `n` advances the remainder of a byte by `n` further zero bytes, so that eight bytes are done at once.
+const fn tables(polynomial: u64) -> Tables {
+    let mut tables = [[0; 256]; 8];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = byte as u64;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 1 == 1 { (crc >> 1) ^ polynomial } else { crc >> 1 };
+            bit += 1;
+        }
+        tables[0][byte] = crc;
+        byte += 1;
+    }
+    let mut n = 1;
+    while n < 8 {
+        let mut byte = 0;
+        while byte < 256 {
+            let before = tables[n - 1][byte];
+            tables[n][byte] = (before >> 8) ^ tables[0][(before & 255) as usize];
+            byte += 1;
+        }
+        n += 1;
+    }
+    tables
+}
+
+fn sliced(tables: &Tables, mut crc: u64, bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for word in words {
+        let x = (crc ^ u64::from_le_bytes(*word)).to_le_bytes();
+        crc = tables[7][usize::from(x[0])]
+            ^ tables[6][usize::from(x[1])]
+            ^ tables[5][usize::from(x[2])]
+            ^ tables[4][usize::from(x[3])]
+            ^ tables[3][usize::from(x[4])]
+            ^ tables[2][usize::from(x[5])]
+            ^ tables[1][usize::from(x[6])]
+            ^ tables[0][usize::from(x[7])];
+    }
+    for byte in rest {
+        crc = (crc >> 8) ^ tables[0][usize::from(crc as u8 ^ byte)];
+    }
+    crc
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn check_values() {
+        // The customary check input of every CRC catalogue.
+        let text = b"123456789";
+        assert_eq!(adler32(text), 0x091e_01de);
+        assert_eq!(crc32(text), 0xcbf4_3926);
+        assert_eq!(crc32c(text), 0xe306_9283);
+        assert_eq!(crc64(text), 0x995d_c9bb_df19_39fa);
+        assert_eq!(xxh32(text), 0x937b_ad67);
+        assert_eq!(xxh64(text), 0x8cb8_41db_40e6_ae83);
+    }
+
+    #[test]
+    fn splits_and_resumes_make_no_difference() {
+        let data: Vec<u8> = (0..1000u32).map(|i| (i * i >> 3) as u8).collect();
+        for cut in [0, 1, 7, 8, 9, 500, 999, 1000] {
+            let (head, tail) = data.split_at(cut);
+            let mut adler = Adler32::resume(adler32(head));
+            adler.update(tail);
+            assert_eq!(adler.value(), adler32(&data));
+            let mut crc = Crc32::resume(crc32(head));
+            crc.update(tail);
+            assert_eq!(crc.value(), crc32(&data));
+            let mut castagnoli = Crc32c::resume(crc32c(head));
+            castagnoli.update(tail);
+            assert_eq!(castagnoli.value(), crc32c(&data));
+            let mut crc = Crc64::new();
+            crc.update(head);
+            crc.update(tail);
+            assert_eq!(crc.value(), crc64(&data));
+            let mut xxh = Xxh32::new();
+            xxh.update(head);
+            xxh.update(tail);
+            assert_eq!(xxh.value(), xxh32(&data));
+        }
+    }
+
+    #[test]
+    fn the_table_engine_agrees_with_the_instruction() {
+        let data: Vec<u8> = (0..777u32).map(|i| (i * 31) as u8).collect();
+        assert_eq!(!(sliced(&CRC32C, u64::from(u32::MAX), &data) as u32), crc32c(&data));
+    }
+}

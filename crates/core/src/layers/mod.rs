@@ -1,0 +1,13 @@
+//! Sources made of sources, and the sink made of a disk.
+
+mod concat;
+mod disk_sink;
+mod faulty;
+mod masked;
+mod slice;
+
+pub use concat::Concat;
+pub use disk_sink::{DiskSink, Unused};
+pub use faulty::{Fault, Faulty};
+pub use masked::Masked;
+pub use slice::Slice;
