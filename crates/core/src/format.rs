@@ -6,6 +6,15 @@ use crate::{
 use crate::{Shape, Sink, Source, States, Watch};
 use std::sync::Arc;
 
+/// Opens an existing image.
+pub type Open = fn(&OpenRequest) -> Result<Image>;
+/// Begins a new image.
+pub type Create = fn(&CreateRequest) -> Result<Box<dyn Sink>>;
+/// Goes on with an interrupted image.
+pub type Resume = fn(&CreateRequest, &[Checkpoint]) -> Result<Resumed>;
+/// Checks the structure of an image.
+pub type Check = fn(&OpenRequest) -> Result<Vec<Finding>>;
+
 /// One image format. The table of them is the only place where formats are listed.
 pub struct Format {
     /// Its name on the command line (`--from`, `--to`) and in JSON.
@@ -21,13 +30,13 @@ pub struct Format {
     /// How sure it is, from 0 (not mine) to 100, that an entry is its own. Does no I/O.
     pub probe: fn(&Probe<'_>) -> u8,
     /// Opens an existing image.
-    pub open: Option<fn(&OpenRequest) -> Result<Image>>,
+    pub open: Option<Open>,
     /// Begins a new image.
-    pub create: Option<fn(&CreateRequest) -> Result<Box<dyn Sink>>>,
+    pub create: Option<Create>,
     /// Goes on with an image that was interrupted, from its checkpoints in order (at least one).
-    pub resume: Option<fn(&CreateRequest, &[Checkpoint]) -> Result<Resumed>>,
+    pub resume: Option<Resume>,
     /// Checks the structure, without the bytes of chunks: those are checked by reading them.
-    pub check: Option<fn(&OpenRequest) -> Result<Vec<Finding>>>,
+    pub check: Option<Check>,
     /// What this very image would lose in the format although [`Caps`] say it can carry it, one sentence each.
     pub losses: Option<fn(&CreateRequest) -> Vec<String>>,
 }

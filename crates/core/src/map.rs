@@ -65,6 +65,9 @@ impl ExtentMap {
 
     /// Forgets everything about `len` bytes from `offset`.
     pub fn clear(&mut self, offset: u64, len: u64) {
+        if len == 0 {
+            return;
+        }
         let end = offset.saturating_add(len);
         if let Some((&s, &(e, state))) = self.runs.range(..offset).next_back()
             && e > offset

@@ -1,1 +1,76 @@
-//! tintype: formats.
+//! Image containers: one folder per format, one row per format in [`FORMATS`].
+//!
+//! A format is layout and bookkeeping: it never spawns threads, hashes the whole, retries or prints. Every folder has the
+//! same files (`mod.rs` the row and the page, `layout.rs` on-disk structures, `read.rs`, `write.rs`, `check.rs`,
+//! `tests.rs`); a missing file means: not supported.
+
+#![forbid(unsafe_code)]
+
+use tintype_core::{Body, Error, Format, Image, OpenRequest, PROBE_HEAD, PROBE_TAIL, Probe, Result};
+
+pub mod raw;
+
+/// Every format, the more particular first.
+pub static FORMATS: &[&Format] = &[&raw::FORMAT];
+
+/// The format called `name`.
+pub fn by_name(name: &str) -> Result<&'static Format> {
+    FORMATS.iter().copied().find(|f| f.name == name).ok_or_else(|| {
+        let names: Vec<_> = FORMATS.iter().map(|f| f.name).collect();
+        Error::usage(format!("{name:?} is no format; formats are {}", names.join(", ")))
+    })
+}
+
+/// The format that a new file called `name` is written in, by its extension.
+pub fn by_extension(name: &str) -> Option<&'static Format> {
+    let name = name.to_ascii_lowercase();
+    let fits = |f: &Format| {
+        f.extensions
+            .iter()
+            .filter(|e| name.ends_with(&format!(".{e}")))
+            .map(|e| e.len())
+            .max()
+            .filter(|_| f.create.is_some())
+    };
+    FORMATS.iter().copied().filter_map(|f| Some((fits(f)?, f))).max_by_key(|(len, _)| *len).map(|(_, f)| f)
+}
+
+/// The format that is surest that the entry is its own. Reads the head and the tail of the entry.
+pub fn probe(request: &OpenRequest) -> Result<&'static Format> {
+    let (mut head, mut tail, mut len) = (Vec::new(), Vec::new(), 0);
+    let folder = match &request.entry.body {
+        Body::Folder => true,
+        Body::Bytes(source) => {
+            len = source.len();
+            head.resize(len.min(PROBE_HEAD as u64) as usize, 0);
+            tail.resize(len.min(PROBE_TAIL as u64) as usize, 0);
+            // A drive may have bad sectors just here; what cannot be read is recognised by nobody.
+            if source.read_at(&mut head, 0).is_err() {
+                head.clear();
+            }
+            if source.read_at(&mut tail, len - tail.len() as u64).is_err() {
+                tail.clear();
+            }
+            false
+        }
+    };
+    let probe = Probe { name: &request.entry.name, folder, head: &head, tail: &tail, len };
+    let best = FORMATS.iter().copied().filter(|f| f.open.is_some()).map(|f| ((f.probe)(&probe), f));
+    let mut winner: Option<(u8, &'static Format)> = None;
+    for (score, format) in best {
+        if score > 0 && winner.is_none_or(|(s, _)| score > s) {
+            winner = Some((score, format));
+        }
+    }
+    winner.map(|(_, f)| f).ok_or_else(|| Error::unsupported(format!("{}: no format recognises it", request.entry.name)))
+}
+
+/// Opens the entry as `format`, or as what [`probe`] finds.
+pub fn open(request: &OpenRequest, format: Option<&'static Format>) -> Result<(&'static Format, Image)> {
+    let format = match format {
+        Some(format) => format,
+        None => probe(request)?,
+    };
+    let open = format.open.ok_or_else(|| Error::unsupported(format!("{} images can only be written", format.title)))?;
+    Ok((format, open(request)?))
+}

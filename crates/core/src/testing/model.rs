@@ -37,7 +37,7 @@ impl Model {
             let state = states[rng.next() as usize % states.len()];
             let at = bytes.len() as u64;
             match state {
-                State::Data if rng.next() % 3 == 0 => {
+                State::Data if rng.next().is_multiple_of(3) => {
                     let word = rng.next().to_le_bytes();
                     bytes.extend(word.iter().copied().cycle().take(run).map(|b| b | 1));
                 }
