@@ -48,7 +48,8 @@ pub fn probe(request: &OpenRequest) -> Result<&'static Format> {
             if source.read_at(&mut head, 0).is_err() {
                 head.clear();
             }
-            if source.read_at(&mut tail, len - tail.len() as u64).is_err() {
+            let tail_at = len - tail.len() as u64;
+            if source.read_at(&mut tail, tail_at).is_err() {
                 tail.clear();
             }
             false
