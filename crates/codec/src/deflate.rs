@@ -1,0 +1,183 @@
+//! Deflate of whole buffers, for formats that compress independent chunks: E01, qcow2, VMDK, DMG, BGZF.
+//!
+//! [`Compressor`] and [`Decompressor`] are kept one per worker and used again and again. Which engine stands behind a
+//! [`Level`] is decided in [`Engine::new`] alone: a faster encoder for some levels is one more variant there.
+
+mod ffi;
+#[cfg(test)]
+mod tests;
+
+use crate::checksum::Adler32;
+use crate::error::{Error, Result};
+use crate::inflate::{Inflater, Rules, Stop};
+
+/// How much work goes into making data small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// The fastest that is worth doing.
+    Fast,
+    /// As small as keeps pace with slow disks; about what zlib's level 9 does.
+    Best,
+    /// One of libdeflate's levels, 1 to 12; made by [`Level::number`].
+    Number(Number),
+}
+
+/// A level from 1 to 12.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number(u8);
+
+impl Level {
+    /// The level with this number; `None` outside 1 to 12.
+    pub const fn number(number: u8) -> Option<Self> {
+        match number {
+            1..=12 => Some(Self::Number(Number(number))),
+            _ => None,
+        }
+    }
+}
+
+enum Engine {
+    Libdeflate(ffi::Encoder),
+}
+
+impl Engine {
+    fn new(level: Level) -> Self {
+        Self::Libdeflate(ffi::Encoder::new(match level {
+            Level::Fast => 1,
+            Level::Best => 9,
+            Level::Number(Number(number)) => number.into(),
+        }))
+    }
+}
+
+/// The wrapping around deflate's blocks.
+#[derive(Clone, Copy)]
+pub(crate) enum Wrap {
+    Raw,
+    Zlib,
+}
+
+/// A reusable encoder. Output is appended to `out`.
+pub struct Compressor(Engine);
+
+impl Compressor {
+    /// An encoder of this level; costs up to some megabytes of memory.
+    pub fn new(level: Level) -> Self {
+        Self(Engine::new(level))
+    }
+
+    /// Appends `plain` as a zlib stream (RFC 1950); returns its length.
+    pub fn zlib(&mut self, plain: &[u8], out: &mut Vec<u8>) -> usize {
+        self.unbounded(Wrap::Zlib, plain, out)
+    }
+
+    /// Appends `plain` as bare deflate blocks (RFC 1951); returns their length.
+    pub fn raw(&mut self, plain: &[u8], out: &mut Vec<u8>) -> usize {
+        self.unbounded(Wrap::Raw, plain, out)
+    }
+
+    /// Like [`zlib`](Self::zlib), but gives up, leaving `out` as it was, when the result would be longer than `max_len`.
+    ///
+    /// Giving up is cheaper than finishing.
+    pub fn zlib_bounded(&mut self, plain: &[u8], max_len: usize, out: &mut Vec<u8>) -> Option<usize> {
+        let Engine::Libdeflate(encoder) = &mut self.0;
+        encoder.encode(Wrap::Zlib, plain, max_len, out)
+    }
+
+    /// Like [`raw`](Self::raw), but gives up, leaving `out` as it was, when the result would be longer than `max_len`.
+    pub fn raw_bounded(&mut self, plain: &[u8], max_len: usize, out: &mut Vec<u8>) -> Option<usize> {
+        let Engine::Libdeflate(encoder) = &mut self.0;
+        encoder.encode(Wrap::Raw, plain, max_len, out)
+    }
+
+    fn unbounded(&mut self, wrap: Wrap, plain: &[u8], out: &mut Vec<u8>) -> usize {
+        let Engine::Libdeflate(encoder) = &mut self.0;
+        let bound = encoder.bound(wrap, plain.len());
+        encoder.encode(wrap, plain, bound, out).expect("the encoder's own bound holds for every input")
+    }
+}
+
+/// How far a buffer was decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes of the compressed buffer that belong to the stream, its trailer included.
+    pub consumed: usize,
+    /// Bytes written to the start of the output.
+    pub written: usize,
+}
+
+/// A reusable decoder.
+pub struct Decompressor(ffi::Decoder);
+
+impl Default for Decompressor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Decompressor {
+    /// A decoder.
+    pub fn new() -> Self {
+        Self(ffi::Decoder::new())
+    }
+
+    /// Decodes the zlib stream at the start of `src` and checks its Adler-32.
+    ///
+    /// The output may be shorter than `dst`; [`Error::TooLarge`] when it is longer. What follows the stream is left alone.
+    pub fn zlib(&mut self, src: &[u8], dst: &mut [u8]) -> Result<Progress> {
+        self.0.decode(Wrap::Zlib, src, dst)
+    }
+
+    /// Decodes the bare deflate blocks at the start of `src`; otherwise like [`zlib`](Self::zlib).
+    pub fn raw(&mut self, src: &[u8], dst: &mut [u8]) -> Result<Progress> {
+        self.0.decode(Wrap::Raw, src, dst)
+    }
+}
+
+/// The result of [`zlib_lenient`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lenient {
+    /// How far it got.
+    pub progress: Progress,
+    /// Whether the stream's Adler-32 matches the output.
+    pub checksum_matches: bool,
+}
+
+/// Decodes a zlib stream whose stored blocks carry wrong length complements, as Tableau TD3 firmware wrote them.
+///
+/// Meant for data the strict decoder refused. A missing or wrong Adler-32 is reported, not an error.
+pub fn zlib_lenient(src: &[u8], dst: &mut [u8]) -> Result<Lenient> {
+    let body = zlib_body(src)?;
+    let mut inflater = Inflater::new(Rules::AnyStoredComplement);
+    let (mut pos, mut out) = (0, 0);
+    loop {
+        let run = inflater.run(&body[pos..], dst, out, 0)?;
+        pos += run.consumed;
+        out = run.out;
+        match run.stop {
+            Stop::BlockEnd => {}
+            Stop::End => break,
+            Stop::Input => return Err(Error::Truncated),
+            Stop::Output => return Err(Error::too_large("the output does not fit its buffer")),
+        }
+    }
+    let stored: Option<&[u8; 4]> = body[pos..].first_chunk();
+    let mut adler = Adler32::new();
+    adler.update(&dst[..out]);
+    Ok(Lenient {
+        progress: Progress { consumed: src.len() - body.len() + pos + stored.map_or(0, |s| s.len()), written: out },
+        checksum_matches: stored.is_some_and(|s| u32::from_be_bytes(*s) == adler.value()),
+    })
+}
+
+/// What follows a zlib header.
+pub(crate) fn zlib_body(src: &[u8]) -> Result<&[u8]> {
+    let [cmf, flags, body @ ..] = src else { return Err(Error::Truncated) };
+    if cmf & 0x0f != 8 || cmf >> 4 > 7 || !u16::from_be_bytes([*cmf, *flags]).is_multiple_of(31) {
+        return Err(Error::corrupt("zlib: not a header"));
+    }
+    if flags & 0x20 != 0 {
+        return Err(Error::unsupported("zlib: a stream with a preset dictionary"));
+    }
+    Ok(body)
+}
