@@ -135,6 +135,13 @@ impl Error {
         self
     }
 
+    /// An error that says the same as `other`, for a second place that has to tell it; the cause becomes text.
+    pub fn copy_of(other: &Error) -> Self {
+        let Inner { kind, what, path, offset, source } = &*other.0;
+        let cause = source.as_ref().map(|c| Cause::from(c.to_string()));
+        Error(Box::new(Inner { kind: *kind, what: what.clone(), path: path.clone(), offset: *offset, source: cause }))
+    }
+
     /// What the caller does about it.
     pub fn kind(&self) -> Kind {
         self.0.kind

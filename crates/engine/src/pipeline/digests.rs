@@ -1,0 +1,37 @@
+//! A thread per digest. After a stop digests are worthless: whoever goes on computes them from what was stored.
+
+use super::{Shared, Unit};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+use std::thread::JoinHandle;
+use tintype_codec::digest::Hasher;
+
+static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+
+pub(crate) struct DigestThread(JoinHandle<Hasher>);
+
+impl DigestThread {
+    pub fn spawn(mut hasher: Hasher, units: Receiver<Arc<Unit>>, shared: Arc<Shared>) -> Self {
+        DigestThread(std::thread::spawn(move || {
+            for unit in units {
+                if unit.run.is_none() {
+                    hasher.update(unit.lease.bytes());
+                } else {
+                    let mut left = unit.len;
+                    while left > 0 && !shared.stopped() {
+                        let now = left.min(ZEROS.len() as u64);
+                        hasher.update(&ZEROS[..now as usize]);
+                        left -= now;
+                    }
+                }
+                shared.done.fetch_max(unit.offset + unit.len, Ordering::Relaxed);
+            }
+            hasher
+        }))
+    }
+
+    pub fn join(self) -> Hasher {
+        self.0.join().expect("hashing bytes does not panic")
+    }
+}

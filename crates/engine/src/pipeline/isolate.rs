@@ -1,0 +1,222 @@
+//! Reads a range and finds out which parts of it cannot be read.
+
+use tintype_core::{Error, Extent, Kind, Result, Source, State};
+
+/// A failed read is first tried again in pieces of this many bytes, then by sector.
+const PIECE: usize = 64 << 10;
+
+/// After this many failing sectors in a row the rest of the unit is left alone: that is work for `rescue`.
+const IN_A_ROW: u32 = 64;
+
+/// Corrupt ranges are narrowed down to this many bytes.
+const CORRUPT_GRAIN: usize = 4096;
+
+/// What to do when a read fails.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Further tries for a sector that fails.
+    pub retries: u32,
+    /// The run ends once more than this many sectors have failed.
+    pub max_errors: Option<u64>,
+    /// What stands for bytes that could not be read.
+    pub fill: Vec<u8>,
+    /// True if the fill also replaces what a container stored in its lost ranges.
+    pub replace_stored: Replace,
+    /// What to do when a container's checksum does not match.
+    pub on_corrupt: OnCorrupt,
+}
+
+/// Whether a fill replaces what a container stored in its lost ranges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replace {
+    /// Stored fills stay.
+    Keep,
+    /// They are replaced.
+    Replace,
+}
+
+/// What to do when a container's checksum does not match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnCorrupt {
+    /// The run ends.
+    Fail,
+    /// The range is noted and the run goes on, with zeros there.
+    Record,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            retries: 0,
+            max_errors: None,
+            fill: vec![0],
+            replace_stored: Replace::Keep,
+            on_corrupt: OnCorrupt::Fail,
+        }
+    }
+}
+
+impl Policy {
+    /// Puts the fill into `bytes`, which begin at `offset`; a pattern keeps its phase over the whole image.
+    pub fn fill(&self, bytes: &mut [u8], offset: u64) {
+        match &self.fill[..] {
+            [] => bytes.fill(0),
+            [one] => bytes.fill(*one),
+            pattern => {
+                let phase = (offset % pattern.len() as u64) as usize;
+                for (byte, fill) in bytes.iter_mut().zip(pattern.iter().cycle().skip(phase)) {
+                    *byte = *fill;
+                }
+            }
+        }
+    }
+}
+
+/// What a range came to.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Ranges that could not be read, ascending.
+    pub lost: Vec<Extent>,
+    /// Ranges whose checksum does not match, with the reader's words.
+    pub corrupt: Vec<(Extent, String)>,
+    /// Sectors that failed.
+    pub failed: u64,
+}
+
+/// Reads `buf` from `offset`. Fails only with errors that end the run.
+pub(crate) fn read(source: &dyn Source, buf: &mut [u8], offset: u64, policy: &Policy) -> Result<Found> {
+    let mut found = Found::default();
+    match source.read_at(buf, offset) {
+        Ok(()) => {}
+        Err(e) => match e.kind() {
+            Kind::Unreadable { good, .. } => {
+                let shape = source.shape();
+                let mut reader =
+                    Reader { source, policy, sector: shape.physical.max(shape.sector).max(1) as usize, row: 0, found };
+                reader.halves(buf, offset, good as usize)?;
+                found = reader.found;
+            }
+            Kind::Corrupt if policy.on_corrupt == OnCorrupt::Record => narrow(source, buf, offset, e, &mut found)?,
+            _ => return Err(e),
+        },
+    }
+    Ok(found)
+}
+
+struct Reader<'a> {
+    source: &'a dyn Source,
+    policy: &'a Policy,
+    sector: usize,
+    // Failing sectors since the last good one.
+    row: u32,
+    found: Found,
+}
+
+impl Reader<'_> {
+    /// A read of `buf` has failed after `good` bytes: what is left is read in smaller steps.
+    fn halves(&mut self, buf: &mut [u8], offset: u64, good: usize) -> Result<()> {
+        // Only whole sectors before the failure are believed.
+        let good = (offset + good.min(buf.len()) as u64) / self.sector as u64 * self.sector as u64;
+        let mut at = good.saturating_sub(offset) as usize;
+        while at < buf.len() {
+            let end = self.boundary(offset, at, PIECE, buf.len());
+            let piece = &mut buf[at..end];
+            if self.row >= IN_A_ROW {
+                self.lose(&mut buf[at..], offset + at as u64, State::Unread);
+                return Ok(());
+            }
+            if piece.len() > self.sector {
+                match self.source.read_at(piece, offset + at as u64) {
+                    Ok(()) => self.row = 0,
+                    Err(e) => match e.kind() {
+                        Kind::Unreadable { good, .. } => {
+                            self.sectors(&mut buf[at..end], offset + at as u64, good as usize)?
+                        }
+                        _ => return Err(e),
+                    },
+                }
+            } else {
+                self.sectors(piece, offset + at as u64, 0)?;
+            }
+            at = end;
+        }
+        Ok(())
+    }
+
+    fn sectors(&mut self, buf: &mut [u8], offset: u64, good: usize) -> Result<()> {
+        let good = (offset + good.min(buf.len()) as u64) / self.sector as u64 * self.sector as u64;
+        let mut at = good.saturating_sub(offset) as usize;
+        if at > 0 {
+            self.row = 0;
+        }
+        while at < buf.len() {
+            if self.row >= IN_A_ROW {
+                self.lose(&mut buf[at..], offset + at as u64, State::Unread);
+                return Ok(());
+            }
+            let end = self.boundary(offset, at, self.sector, buf.len());
+            self.sector(&mut buf[at..end], offset + at as u64)?;
+            at = end;
+        }
+        Ok(())
+    }
+
+    fn sector(&mut self, buf: &mut [u8], offset: u64) -> Result<()> {
+        for _ in 0..=self.policy.retries {
+            match self.source.read_at(buf, offset) {
+                Ok(()) => {
+                    self.row = 0;
+                    return Ok(());
+                }
+                Err(e) if matches!(e.kind(), Kind::Unreadable { .. }) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        self.row += 1;
+        self.found.failed += 1;
+        self.lose(buf, offset, State::Bad);
+        Ok(())
+    }
+
+    fn lose(&mut self, buf: &mut [u8], offset: u64, state: State) {
+        self.policy.fill(buf, offset);
+        note(&mut self.found.lost, Extent::new(offset, buf.len() as u64, state));
+    }
+
+    /// The end of the step that begins at `at`: the next multiple of `step`, as an index into the buffer.
+    fn boundary(&self, offset: u64, at: usize, step: usize, len: usize) -> usize {
+        let absolute = offset + at as u64;
+        let next = (absolute / step as u64 + 1) * step as u64;
+        ((next - offset) as usize).min(len)
+    }
+}
+
+fn note(list: &mut Vec<Extent>, extent: Extent) {
+    match list.last_mut() {
+        Some(last) if last.state == extent.state && last.end() == extent.offset => last.len += extent.len,
+        _ => list.push(extent),
+    }
+}
+
+/// Halves a range until the corrupt parts are as small as the container's own units.
+fn narrow(source: &dyn Source, buf: &mut [u8], offset: u64, error: Error, found: &mut Found) -> Result<()> {
+    if buf.len() <= CORRUPT_GRAIN {
+        let extent = Extent::new(offset, buf.len() as u64, State::Data);
+        buf.fill(0);
+        match found.corrupt.last_mut() {
+            Some((last, words)) if last.end() == offset && *words == error.to_string() => last.len += extent.len,
+            _ => found.corrupt.push((extent, error.to_string())),
+        }
+        return Ok(());
+    }
+    let middle = (buf.len() / 2).next_multiple_of(CORRUPT_GRAIN).min(buf.len() - 1);
+    let (left, right) = buf.split_at_mut(middle);
+    for (part, at) in [(left, offset), (right, offset + middle as u64)] {
+        match source.read_at(part, at) {
+            Ok(()) => {}
+            Err(e) if e.kind() == Kind::Corrupt => narrow(source, part, at, e, found)?,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,154 @@
+use super::*;
+use std::sync::Mutex;
+use tintype_codec::digest::{Algorithm, digest};
+use tintype_core::layers::{DiskSink, Fault, Faulty, Unused};
+use tintype_core::testing::{MemoryDisk, Model};
+use tintype_core::{Checkpoint, Result, Silent};
+
+fn job(source: Arc<dyn Source>, lanes: Vec<Lane>) -> Job {
+    Job {
+        input: Input::Source(source),
+        from: 0,
+        lanes,
+        hashers: vec![Hasher::new(Algorithm::Sha256)],
+        policy: Policy::default(),
+        title: "test".into(),
+        watch: Arc::new(Silent::default()),
+    }
+}
+
+fn disk_lane(disk: &Arc<MemoryDisk>) -> Lane {
+    let disk: Arc<dyn tintype_core::Disk> = Arc::clone(disk) as _;
+    Lane { name: "disk".into(), sink: Box::new(DiskSink::new(disk, 4096, Unused::Zero)), from: 0, journal: None }
+}
+
+#[test]
+fn copies_and_digests_any_size() {
+    for len in [0usize, 1, 4095, 1 << 20, (5 << 20) + 4097] {
+        let model = Model::mixed(len, &[State::Data, State::Zero, State::Unused], 512, len as u64);
+        let disk = Arc::new(MemoryDisk::new(len));
+        let outcome =
+            run(job(Arc::new(model.clone()), vec![disk_lane(&disk), disk_lane(&Arc::new(MemoryDisk::new(len)))]));
+        assert!(outcome.error.is_none());
+        assert_eq!(disk.bytes(), model.bytes, "{len}");
+        assert_eq!(outcome.totals.values().sum::<u64>(), len as u64);
+        let expected = digest(Algorithm::Sha256, &model.bytes);
+        assert_eq!(outcome.hashers.into_iter().map(|h| h.finish()).collect::<Vec<_>>(), vec![expected]);
+    }
+}
+
+#[test]
+fn loses_exactly_the_bad_sectors() {
+    let model = Model::noise(6 << 20, 1);
+    let bad: ExtentMap =
+        [(512 * 7, 512u64), (1 << 20, 1024), ((3 << 20) + 512 * 100, 512 * 40), ((6 << 20) - 512, 512)]
+            .into_iter()
+            .map(|(offset, len)| Extent::new(offset, len, State::Bad))
+            .collect();
+    let source = Arc::new(Faulty::new(Arc::new(model.clone()), bad.clone(), Fault::default()));
+    let disk = Arc::new(MemoryDisk::new(6 << 20));
+    let outcome = run(job(source, vec![disk_lane(&disk)]));
+    assert!(outcome.error.is_none());
+    assert_eq!(outcome.lost, bad);
+    let mut expected = model.bytes;
+    for extent in bad.iter() {
+        expected[extent.offset as usize..extent.end() as usize].fill(0);
+    }
+    assert_eq!(disk.bytes(), expected);
+}
+
+#[test]
+fn leaves_the_rest_of_a_unit_after_many_failures() {
+    let model = Model::noise(3 << 20, 2);
+    let bad: ExtentMap = [Extent::new(1 << 20, 512 * 500, State::Bad)].into_iter().collect();
+    let outcome = run(job(Arc::new(Faulty::new(Arc::new(model), bad, Fault::default())), Vec::new()));
+    assert_eq!(outcome.lost.get(1 << 20), Some(Extent::new(1 << 20, 512 * 64, State::Bad)));
+    let rest = outcome.lost.get((1 << 20) + 512 * 64).expect("the rest was left");
+    assert_eq!((rest.state, rest.end()), (State::Unread, 2 << 20));
+}
+
+#[test]
+fn an_error_above_the_limit_ends_the_run() {
+    let model = Model::noise(3 << 20, 2);
+    let bad: ExtentMap = [Extent::new(1 << 20, 512 * 5, State::Bad)].into_iter().collect();
+    let mut job = job(Arc::new(Faulty::new(Arc::new(model), bad, Fault::default())), Vec::new());
+    job.policy.max_errors = Some(3);
+    assert!(run(job).error.is_some());
+}
+
+struct Notes(Arc<Mutex<Vec<(u64, Vec<Extent>)>>>);
+
+impl Journaling for Notes {
+    fn record(&mut self, checkpoint: &Checkpoint, lost: &[Extent]) -> Result<()> {
+        lock(&self.0).push((checkpoint.offset, lost.to_vec()));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_vanishing_source_leaves_a_checkpoint_of_all_that_came() {
+    let model = Model::noise(20 << 20, 3);
+    let fault = Fault { vanish_at: Some(12), ..Fault::default() };
+    let source = Arc::new(Faulty::new(Arc::new(model.clone()), ExtentMap::new(), fault));
+    let disk = Arc::new(MemoryDisk::new(20 << 20));
+    let notes = Arc::new(Mutex::new(Vec::new()));
+    let lane = Lane { journal: Some(Box::new(Notes(Arc::clone(&notes)))), ..disk_lane(&disk) };
+    let outcome = run(job(source, vec![lane]));
+    assert!(outcome.error.is_some());
+    let notes = lock(&notes);
+    let durable = notes.last().expect("a checkpoint").0;
+    assert!(durable >= 9 << 20, "11 reads worked, {durable} bytes are safe");
+    assert_eq!(disk.bytes()[..durable as usize], model.bytes[..durable as usize]);
+}
+
+struct FullSink;
+
+impl Sink for FullSink {
+    fn feed(&self) -> tintype_core::Feed {
+        tintype_core::Feed {
+            chunk: 4096,
+            carries: tintype_core::States::of(&[State::Data]),
+            zeros: 0,
+            digests: Vec::new(),
+        }
+    }
+
+    fn put(&mut self, piece: tintype_core::Piece<'_>) -> Result<()> {
+        match piece.offset {
+            0 => Ok(()),
+            _ => Err(Error::io("cannot write", std::io::Error::from_raw_os_error(28))),
+        }
+    }
+
+    fn finish(self: Box<Self>, _seal: &tintype_core::Seal) -> Result<tintype_core::Written> {
+        Ok(tintype_core::Written::default())
+    }
+}
+
+#[test]
+fn a_full_target_does_not_stop_the_other() {
+    let model = Model::noise(9 << 20, 4);
+    let disk = Arc::new(MemoryDisk::new(9 << 20));
+    let full = || Lane { name: "full".into(), sink: Box::new(FullSink), from: 0, journal: None };
+    let outcome = run(job(Arc::new(model.clone()), vec![full(), disk_lane(&disk)]));
+    assert!(outcome.error.is_none());
+    assert!(outcome.lanes[0].sink.is_err() && outcome.lanes[1].sink.is_ok());
+    assert_eq!(disk.bytes(), model.bytes);
+    let outcome = run(job(Arc::new(model), vec![full(), full()]));
+    assert!(outcome.lanes.iter().all(|l| l.sink.is_err()));
+}
+
+#[test]
+fn a_stream_is_cut_into_the_same_units() {
+    let model = Model::noise((2 << 20) + 77, 5);
+    let disk = Arc::new(MemoryDisk::new(model.bytes.len()));
+    let stream = std::io::Cursor::new(model.bytes.clone());
+    let mut job = job(Arc::new(model.clone()), vec![disk_lane(&disk)]);
+    job.input = Input::Stream(Box::new(stream), None);
+    let outcome = run(job);
+    assert!(outcome.error.is_none());
+    assert_eq!((outcome.len, disk.bytes() == model.bytes), (model.bytes.len() as u64, true));
+    let mut job = self::job(Arc::new(model.clone()), Vec::new());
+    job.input = Input::Stream(Box::new(std::io::Cursor::new(model.bytes)), Some(5 << 20));
+    assert!(run(job).error.is_some(), "a stream shorter than promised");
+}
