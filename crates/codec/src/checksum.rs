@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn splits_and_resumes_make_no_difference() {
-        let data: Vec<u8> = (0..1000u32).map(|i| (i * i >> 3) as u8).collect();
+        let data: Vec<u8> = (0..1000u32).map(|i| ((i * i) >> 3) as u8).collect();
         for cut in [0, 1, 7, 8, 9, 500, 999, 1000] {
             let (head, tail) = data.split_at(cut);
             let mut adler = Adler32::resume(adler32(head));

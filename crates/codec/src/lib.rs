@@ -9,13 +9,21 @@
 //! - [`digest`]: MD5, SHA-1, SHA-256, SHA-512, BLAKE3 behind one [`digest::Hasher`].
 //! - [`checksum`]: Adler-32, CRC-32, CRC-32C, CRC-64, XXH32, XXH64.
 //! - [`deflate`]: whole chunks in, whole chunks out; what block-compressed image formats need.
-//! - [`inflate`]: the resumable deflate decoder under the streams.
+//! - [`stream`]: whole compressed files (gzip, zlib, xz, lzma, zstd, bzip2, lz4, lzop) pulled through one trait, with checkpoints.
+//! - [`gzip`], [`xz`], [`zstd`], [`lz4`], [`lzop`], [`lzo1x`]: headers and indexes read without decoding, and single blocks.
 #![warn(missing_docs)]
 
 pub mod checksum;
 pub mod deflate;
 pub mod digest;
 mod error;
-pub mod inflate;
+pub mod gzip;
+mod inflate;
+pub mod lz4;
+pub mod lzo1x;
+pub mod lzop;
+pub mod stream;
+pub mod xz;
+pub mod zstd;
 
 pub use error::{Error, Result};
