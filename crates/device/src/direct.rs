@@ -1,13 +1,12 @@
 //! Reads past the page cache at any offset into any buffer.
 
-use crate::fault;
-use crate::positional::read_full;
+use crate::positional::{Short, fill};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, StatxFlags, statx};
 use rustix::io::{Errno, pread};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use tintype_core::{Aligned, Error, Kind, Result, in_range};
+use tintype_core::{Aligned, Result, in_range};
 
 /// Most bytes that go through one bounce buffer.
 const WINDOW: u64 = 1 << 20;
@@ -85,11 +84,14 @@ impl Direct {
 
     pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
         in_range(self.len, offset, buf.len() as u64)?;
+        self.read(buf, offset).map_err(|short| short.error(&self.path, offset))
+    }
+
+    fn read(&self, buf: &mut [u8], offset: u64) -> Result<(), Short> {
         let Some(fd) = &self.fd else {
-            return read_full(&self.plain, &self.path, buf, offset);
+            return fill(&self.plain, buf, offset);
         };
-        let whole = self.whole();
-        let direct = (whole.saturating_sub(offset)).min(buf.len() as u64) as usize;
+        let direct = self.whole().saturating_sub(offset).min(buf.len() as u64) as usize;
         let (body, tail) = buf.split_at_mut(direct);
         if self.align.fits(body, offset) {
             let need = body.len();
@@ -97,20 +99,16 @@ impl Direct {
         } else {
             self.read_bounced(fd, body, offset)?;
         }
-        if !tail.is_empty() {
-            let at = offset + direct as u64;
-            read_full(&self.plain, &self.path, tail, at).map_err(|e| later(e, direct as u64))?;
-        }
-        Ok(())
+        fill(&self.plain, tail, offset + direct as u64).map_err(|short| short.after(direct))
     }
 
     /// Reads at least `need` bytes into `buf`, all of it aligned.
-    fn read_aligned(&self, fd: &OwnedFd, buf: &mut [u8], offset: u64, need: usize) -> Result<()> {
+    fn read_aligned(&self, fd: &OwnedFd, buf: &mut [u8], offset: u64, need: usize) -> Result<(), Short> {
         let unit = self.align.offset as usize;
         let mut good = 0;
         while good < need {
             match pread(fd, &mut buf[good..], offset + good as u64) {
-                Ok(0) => return Err(fault::shrunk(&self.path, offset + good as u64)),
+                Ok(0) => return Err(Short { good, cause: None }),
                 Ok(n) if good + n >= need => return Ok(()),
                 // To go on from the middle of a sector would be refused: read that sector again.
                 Ok(n) if n >= unit => good += n - n % unit,
@@ -118,16 +116,16 @@ impl Direct {
                 // Short of one sector, or refused although aligned as the kernel asked: the page cache decides.
                 Ok(_) | Err(Errno::INVAL) => {
                     self.cached.store(true, Ordering::Relaxed);
-                    return read_full(&self.plain, &self.path, &mut buf[good..need], offset + good as u64)
-                        .map_err(|e| later(e, good as u64));
+                    return fill(&self.plain, &mut buf[good..need], offset + good as u64)
+                        .map_err(|short| short.after(good));
                 }
-                Err(e) => return Err(fault::reading(&self.path, offset, good, e)),
+                Err(e) => return Err(Short { good, cause: Some(e) }),
             }
         }
         Ok(())
     }
 
-    fn read_bounced(&self, fd: &OwnedFd, buf: &mut [u8], offset: u64) -> Result<()> {
+    fn read_bounced(&self, fd: &OwnedFd, buf: &mut [u8], offset: u64) -> Result<(), Short> {
         let unit = self.align.offset;
         let end = offset + buf.len() as u64;
         let most = (end.div_ceil(unit) * unit - offset / unit * unit).min(WINDOW);
@@ -141,32 +139,11 @@ impl Direct {
             let done = (at - offset) as usize;
             let window = &mut bounce[..(to - from) as usize];
             let read = self.read_aligned(fd, window, from, skip + take);
-            let valid = match &read {
-                Ok(()) => take,
-                Err(e) => match e.kind() {
-                    Kind::Unreadable { good, .. } => (good as usize).saturating_sub(skip).min(take),
-                    _ => 0,
-                },
-            };
+            let valid = read.err().map_or(take, |short| short.good.saturating_sub(skip).min(take));
             buf[done..done + valid].copy_from_slice(&window[skip..skip + valid]);
-            if let Err(e) = read {
-                return Err(match e.kind() {
-                    Kind::Unreadable { first_bad, .. } => {
-                        e.into_kind(Kind::Unreadable { good: (done + valid) as u64, first_bad })
-                    }
-                    _ => e,
-                });
-            }
+            read.map_err(|short| Short { good: done + valid, ..short })?;
             at += take as u64;
         }
         Ok(())
-    }
-}
-
-/// An error of a read that began `before` bytes into the caller's buffer.
-fn later(e: Error, before: u64) -> Error {
-    match e.kind() {
-        Kind::Unreadable { good, first_bad } => e.into_kind(Kind::Unreadable { good: good + before, first_bad }),
-        _ => e,
     }
 }
