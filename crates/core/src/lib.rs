@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod aligned;
 mod disk;
 mod entry;
 mod error;
@@ -33,6 +34,7 @@ mod source;
 pub mod testing;
 mod watch;
 
+pub use aligned::Aligned;
 pub use disk::Disk;
 pub use entry::{Body, Entry, NoFiles, Opener};
 pub use error::{Error, Kind, Result};
