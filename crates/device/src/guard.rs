@@ -23,6 +23,13 @@ pub struct Request {
 pub enum Warning {
     /// A source and the target lie on this one drive: slow, and a strain on a drive that fails.
     SameDrive(PathBuf),
+    /// A source drive is mounted for writing, so it may change while it is read.
+    Mounted {
+        /// The source.
+        source: PathBuf,
+        /// Where it, or a part of it, is mounted.
+        point: PathBuf,
+    },
 }
 
 impl std::fmt::Display for Warning {
@@ -31,6 +38,13 @@ impl std::fmt::Display for Warning {
             Warning::SameDrive(drive) => {
                 write!(f, "source and target are both on {}: this is slow, and lost with the drive", drive.display())
             }
+            Warning::Mounted { source, point } => write!(
+                f,
+                "{} is mounted for writing at {}: what changes while it is read makes an image of no single moment; \
+                 unmount it, or mount it read-only",
+                source.display(),
+                point.display()
+            ),
         }
     }
 }
@@ -49,15 +63,22 @@ pub fn check_target(target: &Path, request: &Request) -> Result<Vec<Warning>> {
         refuse_attached(&stack, target, *id)?;
     }
     let mut shared = BTreeSet::new();
+    let mut warnings = Vec::new();
     for source in &request.sources {
         let from = Aim::of(&stack, source)?;
         refuse_overlap(&stack, source, &from, target, &aim)?;
+        if let Aim::Drive(node) = &from
+            && let Some(point) = stack.mounted_for_writing(node)
+        {
+            warnings.push(Warning::Mounted { source: source.clone(), point: point.to_path_buf() });
+        }
         let drives = |a: &Aim<'_>| stack.physical(&a.ground(&stack));
         if matches!((&from, &aim), (Aim::Drive(_), _) | (_, Aim::Drive(_))) {
             shared.extend(drives(&from).intersection(&drives(&aim)).cloned());
         }
     }
-    Ok(shared.into_iter().map(Warning::SameDrive).collect())
+    warnings.extend(shared.into_iter().map(Warning::SameDrive));
+    Ok(warnings)
 }
 
 /// The drives that `a` and `b` (files, folders, drives, partitions) both lie on; empty where they have none in common.

@@ -10,6 +10,8 @@ pub(crate) struct Mount {
     pub point: PathBuf,
     /// What was mounted, in the file system's own words: often a path below `/dev`.
     pub source: PathBuf,
+    /// True if nothing can be written by way of it.
+    pub read_only: bool,
 }
 
 /// All mounts, the later over the earlier.
@@ -27,7 +29,12 @@ fn mount(line: &[u8]) -> Option<Mount> {
         device: (major.parse().ok()?, minor.parse().ok()?),
         point: unescape(fields.get(4)?),
         source: unescape(fields.get(dash + 2)?),
+        read_only: [fields.get(5), fields.get(dash + 3)].into_iter().flatten().any(|f| has_option(f, b"ro")),
     })
+}
+
+fn has_option(options: &[u8], option: &[u8]) -> bool {
+    options.split(|b| *b == b',').any(|o| o == option)
 }
 
 /// Paths of all swap areas: drives and files.
@@ -80,8 +87,9 @@ mod tests {
     fn lines_of_mountinfo() {
         let line =
             b"36 35 98:0 /mnt1 /mnt\\040two rw,noatime master:1 shared:2 - ext3 /dev/sd\\134a1 rw,errors=continue";
-        let want = Mount { device: (98, 0), point: "/mnt two".into(), source: "/dev/sd\\a1".into() };
+        let want = Mount { device: (98, 0), point: "/mnt two".into(), source: "/dev/sd\\a1".into(), read_only: false };
         assert_eq!(mount(line), Some(want));
+        assert!(mount(b"36 35 98:0 / /m rw - ext3 /dev/sda1 ro,errors=continue").is_some_and(|m| m.read_only));
         for bad in [&b""[..], b"1 2 3", b"1 2 x:y / / rw - a b c", b"36 35 98:0 / /m rw - ext3"] {
             assert_eq!(mount(bad), None);
         }
@@ -89,7 +97,12 @@ mod tests {
 
     #[test]
     fn the_innermost_mount_wins_and_the_later_of_two() {
-        let m = |point: &str, source: &str| Mount { device: (1, 1), point: point.into(), source: source.into() };
+        let m = |point: &str, source: &str| Mount {
+            device: (1, 1),
+            point: point.into(),
+            source: source.into(),
+            read_only: true,
+        };
         let all = [m("/", "a"), m("/home", "b"), m("/home", "c"), m("/homely", "d")];
         let at = |p: &str| mount_of(&all, Path::new(p)).unwrap().source.clone();
         assert_eq!([at("/x"), at("/home/u"), at("/homes")], ["a", "c", "a"].map(PathBuf::from));

@@ -50,11 +50,24 @@ impl Stack {
 
     /// The drive or partition of the file system that the existing `path` lies on; none for one without a drive.
     pub fn under(&self, path: &Path) -> Option<&Node> {
-        let mount = mount_of(&self.mounts, path)?;
-        self.nodes
-            .iter()
-            .find(|n| n.device == Some(mount.device))
-            .or_else(|| named(&self.system, &self.nodes, &mount.source))
+        self.mounted(mount_of(&self.mounts, path)?)
+    }
+
+    fn mounted(&self, mount: &Mount) -> Option<&Node> {
+        let listed = self.nodes.iter().find(|n| n.device == Some(mount.device));
+        listed.or_else(|| named(&self.system, &self.nodes, &mount.source))
+    }
+
+    /// Where a file system that lies on `node`, on a part of it or on the whole of it can be written to.
+    pub fn mounted_for_writing(&self, node: &Node) -> Option<&Path> {
+        let writable = self.mounts.iter().filter(|m| !m.read_only);
+        let mut lying = writable.filter(|m| {
+            self.mounted(m).is_some_and(|n| {
+                let ground = self.ground(n);
+                ground.nodes.contains(&node.name) || self.parts_of(node, &ground)
+            })
+        });
+        lying.next().map(|m| m.point.as_path())
     }
 
     pub fn ground(&self, node: &Node) -> Ground {

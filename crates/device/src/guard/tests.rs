@@ -95,3 +95,14 @@ fn a_file_does_not_replace_itself() {
     assert_eq!(check_target(&other, &request).unwrap(), []);
     assert_eq!(check_target(&dir.path().join("none/x"), &request).err().unwrap().kind(), Kind::Io);
 }
+
+#[test]
+fn a_source_that_can_change_is_told() {
+    let machine = Recorded::machine();
+    let stack = Stack::of(machine.system());
+    let point = |n: &str| stack.mounted_for_writing(stack.node(n).unwrap());
+    assert_eq!(point("sda1"), Some(Path::new("/")));
+    assert_eq!(point("sda10"), Some(Path::new("/home")));
+    assert_eq!(point("nvme0n1"), Some(Path::new("/srv/the array")));
+    assert_eq!((point("sda2"), point("sdb"), point("loop2")), (None, None, None));
+}
