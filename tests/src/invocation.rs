@@ -181,6 +181,11 @@ impl Running {
         }
     }
 
+    /// Kills it, as a power cut would.
+    pub fn kill(&self) {
+        self.signal(rustix::process::Signal::KILL);
+    }
+
     /// Waits until it has written at least `bytes` (as `/proc/PID/io` counts); false if it ended before.
     pub fn has_written(&mut self, bytes: u64) -> bool {
         let deadline = Deadline::after(PATIENCE);
