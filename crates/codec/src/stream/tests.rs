@@ -339,6 +339,7 @@ fn damage_gives_errors_and_never_more() {
             }
             let mut decoder = opened(kind, &file);
             let (got, end) = drain(&mut *decoder, 40 << 20);
+            // Holds for this seed, not for all: Adler-32 is blind to neighbours changed by -4, +8, -4.
             if checked && end.is_ok() {
                 assert!(got == plain, "{}: damage went through, round {round}", kind.name());
             }
