@@ -10,13 +10,18 @@
 //! bytes with an Adler-32 behind them; `table` says where each chunk begins, `table2` says it again. docs/formats/ewf.md has the
 //! specification, what is read and refused, and the decisions.
 
+mod check;
 mod chunk;
+mod encode;
 mod header;
 mod index;
 mod layout;
 mod names;
+mod plan;
 mod read;
+mod resume;
 mod scan;
+mod write;
 
 use tintype_core::{Caps, Format, Probe, State, States};
 
@@ -35,13 +40,13 @@ pub static FORMAT: Format = Format {
         stream: false,
         checksums: true,
     },
-    options: &[],
+    options: &[plan::CHUNK],
     probe,
     open: Some(read::open),
-    create: None,
-    resume: None,
-    check: None,
-    losses: None,
+    create: Some(write::create),
+    resume: Some(resume::resume),
+    check: Some(check::check),
+    losses: Some(plan::losses),
 };
 
 fn probe(probe: &Probe<'_>) -> u8 {

@@ -242,7 +242,7 @@ fn magic(segment: &Segment) -> Result<u16> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Ending {
+pub(super) enum Ending {
     Next,
     Done,
     Broken,
@@ -262,7 +262,7 @@ impl Scan {
     }
 
     /// Walks the latest segment.
-    fn segment(&mut self, limits: &Limits) -> Result<Ending> {
+    pub(super) fn segment(&mut self, limits: &Limits) -> Result<Ending> {
         let index = self.segments.len() - 1;
         let file = self.segments[index].clone();
         let segment = u32::try_from(index).map_err(|_| Error::limit("too many segment files"))?;
