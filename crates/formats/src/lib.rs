@@ -9,9 +9,10 @@
 use tintype_core::{Body, Error, Format, Image, OpenRequest, PROBE_HEAD, PROBE_TAIL, Probe, Result};
 
 pub mod raw;
+pub mod split;
 
 /// Every format, the more particular first.
-pub static FORMATS: &[&Format] = &[&raw::FORMAT];
+pub static FORMATS: &[&Format] = &[&split::FORMAT, &raw::FORMAT];
 
 /// The format called `name`.
 pub fn by_name(name: &str) -> Result<&'static Format> {
