@@ -9,15 +9,19 @@
 //! - [`digest`]: MD5, SHA-1, SHA-256, SHA-512, BLAKE3 behind one [`digest::Hasher`].
 //! - [`checksum`]: Adler-32, CRC-32, CRC-32C, CRC-64, XXH32, XXH64.
 //! - [`deflate`]: whole chunks in, whole chunks out; what block-compressed image formats need.
+//! - [`looks_incompressible`]: whether to compress at all.
 //! - [`stream`]: whole compressed files (gzip, zlib, xz, lzma, zstd, bzip2, lz4, lzop) pulled through one trait, with checkpoints.
+//! - [`bgzf`], [`zstd`], [`zstd_seekable`]: blocks, frames and seek tables for writers of compressed raw images.
 //! - [`gzip`], [`xz`], [`zstd`], [`lz4`], [`lzop`], [`lzo1x`]: headers and indexes read without decoding, and single blocks.
 #![warn(missing_docs)]
 
+pub mod bgzf;
 pub mod checksum;
 pub mod deflate;
 pub mod digest;
 mod error;
 pub mod gzip;
+mod incompressible;
 mod inflate;
 pub mod lz4;
 pub mod lzo1x;
@@ -25,5 +29,7 @@ pub mod lzop;
 pub mod stream;
 pub mod xz;
 pub mod zstd;
+pub mod zstd_seekable;
 
 pub use error::{Error, Result};
+pub use incompressible::looks_incompressible;

@@ -157,6 +157,18 @@ pub struct CreateRequest {
     pub split: Option<u64>,
     /// Digests the person wants stored, by name.
     pub digests: Vec<String>,
+    /// In which order the outlet's files can be written.
+    pub order: Order,
+}
+
+/// In which order a file can be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// By position.
+    #[default]
+    Any,
+    /// From start to end, every byte once: a pipe.
+    Ascending,
 }
 
 impl CreateRequest {

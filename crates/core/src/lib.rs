@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod aligned;
 mod disk;
 mod entry;
 mod error;
@@ -33,13 +34,15 @@ mod source;
 pub mod testing;
 mod watch;
 
+pub use aligned::Aligned;
 pub use disk::Disk;
 pub use entry::{Body, Entry, NoFiles, Opener};
 pub use error::{Error, Kind, Result};
 pub use extent::{Detail, Extent, State, States};
 pub use facts::{Case, Covers, Facts, Identity, StoredDigest};
 pub use format::{
-    Caps, CreateRequest, Finding, Format, Image, OpenRequest, PROBE_HEAD, PROBE_TAIL, Part, Probe, Severity,
+    Caps, Check, Create, CreateRequest, Finding, Format, Image, Open, OpenRequest, Order, PROBE_HEAD, PROBE_TAIL, Part,
+    Probe, Resume, Severity,
 };
 pub use limits::Limits;
 pub use locator::{Locator, PartName, Place};

@@ -38,6 +38,29 @@ pub fn parse_mapfile(text: &str) -> Result<ExtentMap> {
     Ok(map)
 }
 
+/// Writes the mapfile of a finished run over `len` bytes: what `lost` does not name was read.
+pub fn write_mapfile<'a>(len: u64, lost: impl IntoIterator<Item = &'a Extent>, program: &str) -> String {
+    use std::fmt::Write;
+    let mut text = format!(
+        "# Mapfile. Created by {program}\n# current_pos  current_status  current_pass\n{len:#010x}     +               1\n\
+         #      pos        size  status\n"
+    );
+    let mut at = 0;
+    // Writing to a string cannot fail.
+    let mut line = |offset: u64, len: u64, status: char| {
+        if len > 0 {
+            let _ = writeln!(text, "{offset:#010x}  {len:#010x}  {status}");
+        }
+    };
+    for extent in lost {
+        line(at, extent.offset.saturating_sub(at), '+');
+        line(extent.offset, extent.len, if extent.state == State::Bad { '-' } else { '?' });
+        at = extent.end();
+    }
+    line(at, len.saturating_sub(at), '+');
+    text
+}
+
 fn parse_number(text: &str) -> Option<u64> {
     if let Some(hex) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         u64::from_str_radix(hex, 16).ok()
@@ -60,6 +83,14 @@ mod tests {
         assert_eq!(map.total(State::Data), 0x117000);
         assert_eq!(map.get(0x117000), Some(Extent::new(0x117000, 512, State::Bad)));
         assert_eq!(map.total(State::Unread), 0x1000);
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let lost = [Extent::new(512, 1024, State::Bad), Extent::new(4096, 512, State::Unread)];
+        let map = parse_mapfile(&write_mapfile(10_000, &lost, "test")).unwrap();
+        assert_eq!(map.iter().filter(|e| e.state.is_lost()).collect::<Vec<_>>(), lost);
+        assert_eq!(map.total(State::Data), 10_000 - 1024 - 512);
     }
 
     #[test]

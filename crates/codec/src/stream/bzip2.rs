@@ -2,7 +2,7 @@
 
 use super::{Checkpoint, Feed, Stage};
 use crate::error::{Error, Result};
-use bzip2::{Decompress, Error as BzError, Status};
+use ::bzip2::{Decompress, Error as BzError, Status};
 
 enum Phase {
     Header { first: bool },

@@ -150,6 +150,7 @@ pub fn create_request(outlet: MemoryOutlet, name: &str, model: &Model) -> Create
         compression: None,
         split: None,
         digests: Vec::new(),
+        order: crate::Order::Any,
     }
 }
 

@@ -103,6 +103,19 @@ pub(crate) fn read(source: &dyn Source, buf: &mut [u8], offset: u64, policy: &Po
     Ok(found)
 }
 
+/// Reads `buf` from `offset` outside the pipeline; gives the ranges that could not be read, and those the source itself
+/// calls lost.
+pub fn read_isolated(source: &dyn Source, buf: &mut [u8], offset: u64, policy: &Policy) -> Result<Vec<Extent>> {
+    let mut lost = read(source, buf, offset, policy)?.lost;
+    for extent in tintype_core::extents(source, offset, offset + buf.len() as u64) {
+        let extent = extent?;
+        if extent.state.is_lost() {
+            lost.push(extent);
+        }
+    }
+    Ok(lost)
+}
+
 struct Reader<'a> {
     source: &'a dyn Source,
     policy: &'a Policy,

@@ -16,7 +16,7 @@ mod lease;
 mod plan;
 mod worker;
 
-pub use isolate::{OnCorrupt, Policy, Replace};
+pub use isolate::{OnCorrupt, Policy, Replace, read_isolated};
 pub use lane::{Journaling, LaneEnd};
 
 use crate::pipeline::digests::DigestThread;

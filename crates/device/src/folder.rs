@@ -1,0 +1,307 @@
+//! A folder: where an image's further files are found, and where writers put theirs.
+
+use crate::fault;
+use crate::file::{self, FileSource, Uncached};
+use crate::target::FileTarget;
+use rustix::fd::OwnedFd;
+use rustix::fs::{
+    self, AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, fstatvfs, fsync, openat, openat2, renameat,
+    statat, unlinkat,
+};
+use rustix::io::Errno;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tintype_core::{Error, File, Opener, Outlet, Result, Source};
+
+/// Which files an image may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Files in the same folder by plain names; links only where they stay inside it.
+    Beside,
+    /// Any file, also by a path that is relative to the folder or absolute, and through any link.
+    Anywhere,
+}
+
+/// How the files of a folder are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Through the page cache.
+    Cached,
+    /// From the medium, to prove what was written.
+    Uncached,
+}
+
+/// A folder, held open: it stays the same one when it is renamed.
+pub struct Folder {
+    fd: OwnedFd,
+    path: PathBuf,
+    reach: Reach,
+    reading: Reading,
+}
+
+impl Folder {
+    /// The folder at `path`.
+    pub fn open(path: &Path, reach: Reach) -> Result<Self> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = match openat(CWD, path, OFlags::RDONLY | flags, Mode::empty()) {
+            // A folder that may not be listed may still hold files that can be opened.
+            Err(Errno::ACCESS) => openat(CWD, path, OFlags::PATH | flags, Mode::empty()),
+            other => other,
+        };
+        let fd = fd.map_err(|e| fault::preparing(path, "open the folder", e))?;
+        Ok(Folder { fd, path: path.to_path_buf(), reach, reading: Reading::Cached })
+    }
+
+    /// The folder that the file at `path` lies in, or would lie in, and the file's name in it.
+    pub fn of(path: &Path, reach: Reach) -> Result<(Self, String)> {
+        let name = path.file_name().ok_or_else(|| Error::usage("is no file name").in_path(path))?;
+        let name = name.to_str().ok_or_else(|| {
+            Error::usage("the file name is not valid UTF-8; rename it, or make a link to it with another name")
+                .in_path(path)
+        })?;
+        let parent = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        Ok((Folder::open(parent, reach)?, name.to_owned()))
+    }
+
+    /// The same folder with its files read in another way.
+    pub fn reading(mut self, reading: Reading) -> Self {
+        self.reading = reading;
+        self
+    }
+
+    /// The path it was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Bytes that a file made here may have at most, as far as the kind of file system tells; none: no such bound.
+    pub fn largest_file(&self) -> Option<u64> {
+        const MSDOS: u64 = 0x4d44;
+        // FAT is the only one left whose bound (4 GiB less one byte) people meet.
+        fs::fstatfs(&self.fd).ok().filter(|s| s.f_type as u64 == MSDOS).map(|_| u64::from(u32::MAX))
+    }
+
+    fn open_reading(&self, name: &str) -> Result<OwnedFd> {
+        let path = self.at(name);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+        let opened = match self.reach {
+            Reach::Anywhere => {
+                // Asked before opening: to open a FIFO or a tape already does something to it.
+                let stat = statat(&self.fd, name, AtFlags::empty());
+                file::regular(&path, &stat.map_err(|e| fault::preparing(&path, "open for reading", e))?)?;
+                openat(&self.fd, name, flags, Mode::empty())
+            }
+            Reach::Beside => {
+                plain(name)?;
+                let how = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+                // A handle that touches nothing first, for the same reason.
+                let peek = openat2(&self.fd, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), how);
+                match peek {
+                    Ok(peek) => {
+                        file::regular(
+                            &path,
+                            &fstat(&peek).map_err(|e| fault::preparing(&path, "open for reading", e))?,
+                        )?;
+                        openat2(&self.fd, name, flags, Mode::empty(), how)
+                    }
+                    // Linux before 5.6, or a sandbox: no links at all then.
+                    Err(Errno::NOSYS | Errno::PERM) => {
+                        let stat = statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW);
+                        file::regular(&path, &stat.map_err(|e| fault::preparing(&path, "open for reading", e))?)?;
+                        openat(&self.fd, name, flags | OFlags::NOFOLLOW, Mode::empty())
+                    }
+                    Err(e) => Err(e),
+                }
+            }
+        };
+        opened.map_err(|e| match e {
+            Errno::XDEV if self.reach == Reach::Beside => {
+                Error::denied("is a link that leads out of the image's folder; use --allow-outside if you trust it")
+                    .in_path(&path)
+            }
+            e => fault::preparing(&path, "open for reading", e),
+        })
+    }
+
+    fn target(&self, name: &str, flags: OFlags, what: &str) -> Result<Arc<dyn File>> {
+        plain(name)?;
+        let path = self.at(name);
+        let flags = flags | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::NONBLOCK;
+        let mode = Mode::from_raw_mode(0o666);
+        let fd = openat(&self.fd, name, flags, mode).map_err(|e| match e {
+            Errno::LOOP => Error::denied("is a link; name the file it leads to instead").in_path(&path),
+            e => fault::preparing(&path, what, e),
+        })?;
+        Ok(Arc::new(FileTarget::new(fd, path)?))
+    }
+}
+
+/// Refuses every name that is more than the name of a file in this very folder.
+fn plain(name: &str) -> Result<()> {
+    if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
+        return Err(Error::denied(format!(
+            "{name:?} is not the name of a file beside the image; use --allow-outside if you trust the image"
+        )));
+    }
+    Ok(())
+}
+
+impl Opener for Folder {
+    fn open(&self, name: &str) -> Result<Arc<dyn Source>> {
+        let fd = self.open_reading(name)?;
+        let path = self.at(name);
+        Ok(match self.reading {
+            Reading::Cached => Arc::new(file::from_fd(fd, &path)?) as Arc<FileSource>,
+            Reading::Uncached => return Ok(Arc::new(Uncached::from_fd(fd, &path)?)),
+        })
+    }
+
+    fn list(&self) -> Result<Vec<String>> {
+        let failed = |e| fault::preparing(&self.path, "list the folder", e);
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.fd).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            // A name that is no UTF-8 cannot be asked for, and no format makes such names.
+            if let Ok(name) = entry.file_name().to_str()
+                && name != "."
+                && name != ".."
+                && matches!(entry.file_type(), FileType::RegularFile | FileType::Symlink | FileType::Unknown)
+            {
+                names.push(name.to_owned());
+            }
+        }
+        Ok(names)
+    }
+}
+
+impl Outlet for Folder {
+    fn create(&self, name: &str) -> Result<Arc<dyn File>> {
+        self.target(name, OFlags::CREATE | OFlags::EXCL, "make the file")
+    }
+
+    fn reopen(&self, name: &str) -> Result<Arc<dyn File>> {
+        self.target(name, OFlags::empty(), "open for writing")
+    }
+
+    fn exists(&self, name: &str) -> Result<bool> {
+        plain(name)?;
+        match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(e) => Err(fault::preparing(&self.at(name), "look for the file", e)),
+        }
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<()> {
+        plain(from)?;
+        plain(to)?;
+        renameat(&self.fd, from, &self.fd, to)
+            .map_err(|e| fault::preparing(&self.at(from), &format!("rename to {to}"), e))
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        plain(name)?;
+        unlinkat(&self.fd, name, AtFlags::empty()).map_err(|e| fault::preparing(&self.at(name), "remove", e))
+    }
+
+    fn sync(&self) -> Result<()> {
+        match fsync(&self.fd) {
+            Ok(()) => Ok(()),
+            // Some network file systems cannot, and one that may not be listed was not opened for it.
+            Err(Errno::INVAL | Errno::BADF | Errno::OPNOTSUPP) => Ok(()),
+            Err(e) => Err(fault::writing(&self.path, 0, e)),
+        }
+    }
+
+    fn space(&self) -> Result<Option<u64>> {
+        let found = fstatvfs(&self.fd).map_err(|e| fault::preparing(&self.path, "ask for the free space", e))?;
+        Ok(Some(found.f_bavail.saturating_mul(found.f_frsize)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+    use tintype_core::Kind;
+
+    fn folder(dir: &Path, reach: Reach) -> Folder {
+        Folder::open(dir, reach).unwrap()
+    }
+
+    #[test]
+    fn writers_and_readers_meet() {
+        let dir = tempfile::tempdir().unwrap();
+        let f = folder(dir.path(), Reach::Beside);
+        let file = f.create("a.img").unwrap();
+        file.write_at(b"hello", 3).unwrap();
+        file.write_soon(0, 8);
+        file.sync().unwrap();
+        Outlet::sync(&f).unwrap();
+        assert_eq!(file.len().unwrap(), 8);
+        assert!(f.space().unwrap().unwrap() > 0);
+        let e = f.create("a.img").err().unwrap();
+        assert_eq!((e.kind(), e.io_kind()), (Kind::Io, Some(std::io::ErrorKind::AlreadyExists)));
+        f.rename("a.img", "b.img").unwrap();
+        assert!(!f.exists("a.img").unwrap() && f.exists("b.img").unwrap());
+        assert_eq!(f.list().unwrap(), ["b.img"]);
+        for reading in [Reading::Cached, Reading::Uncached] {
+            let source = folder(dir.path(), Reach::Beside).reading(reading).open("b.img").unwrap();
+            let mut buf = [1; 8];
+            source.read_at(&mut buf, 0).unwrap();
+            assert_eq!(&buf, b"\0\0\0hello");
+        }
+        let again = f.reopen("b.img").unwrap();
+        again.set_len(4).unwrap();
+        assert_eq!(again.len().unwrap(), 4);
+        assert!(again.read_at(&mut [0; 5], 0).is_err());
+        f.remove("b.img").unwrap();
+        assert!(f.reopen("b.img").is_err());
+    }
+
+    #[test]
+    fn an_image_names_only_its_neighbours() {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = dir.path().join("inner");
+        std::fs::create_dir(&inner).unwrap();
+        std::fs::write(dir.path().join("secret"), b"s").unwrap();
+        std::fs::write(inner.join("real"), b"r").unwrap();
+        symlink("real", inner.join("fine")).unwrap();
+        symlink("../secret", inner.join("leads_out")).unwrap();
+        symlink("/etc/passwd", inner.join("absolute")).unwrap();
+        symlink("/dev/null", inner.join("device")).unwrap();
+        let f = folder(&inner, Reach::Beside);
+        for name in ["../secret", "/etc/passwd", "..", ".", "", "x/y", "leads_out", "absolute", "device"] {
+            assert_eq!(f.open(name).err().unwrap().kind(), Kind::Denied, "{name}");
+        }
+        f.open("fine").unwrap();
+        f.open("real").unwrap();
+        let f = folder(&inner, Reach::Anywhere);
+        for name in ["../secret", "leads_out", "absolute", "fine"] {
+            f.open(name).unwrap();
+        }
+        assert_eq!(f.open("device").err().unwrap().kind(), Kind::Usage);
+        // Nothing is ever written through a link or outside the folder, whatever may be read.
+        for name in ["fine", "leads_out", "../secret"] {
+            assert_eq!(f.reopen(name).err().unwrap().kind(), Kind::Denied, "{name}");
+        }
+        assert_eq!(f.create("../new").err().unwrap().kind(), Kind::Denied);
+    }
+
+    #[test]
+    fn a_path_is_a_folder_and_a_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, name) = Folder::of(&dir.path().join("x.E01"), Reach::Beside).unwrap();
+        assert_eq!(name, "x.E01");
+        assert_eq!(Folder::of(Path::new("x"), Reach::Beside).unwrap().0.path(), Path::new("."));
+        assert!(Folder::of(&dir.path().join("none/x"), Reach::Beside).is_err());
+        assert_eq!(Folder::of(Path::new("/"), Reach::Beside).err().unwrap().kind(), Kind::Usage);
+    }
+}

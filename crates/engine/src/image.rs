@@ -1,0 +1,308 @@
+//! `image` and `convert`: a source into one or several new images, in one read.
+
+use crate::identity::SourceId;
+use crate::open::Opened;
+use crate::pipeline::{Input, Policy};
+use crate::report::{Report, now};
+use crate::target::{self, Begun, Content, Overwrite, Prepared, Wish};
+use crate::transfer::{self, Proof, Transfer};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tintype_codec::digest::Algorithm;
+use tintype_core::{Error, Event, Facts, Format, Place, Result, Shape, Source, State, Watch, extents};
+
+/// What to image.
+pub struct Request {
+    /// `image` or `convert`.
+    pub verb: &'static str,
+    /// What is read.
+    pub from: From,
+    /// Case data and whatever else goes into the image, over what the source knows.
+    pub facts: Facts,
+    /// The images; at least one.
+    pub targets: Vec<Wish>,
+    /// What happens to files that are in the way.
+    pub overwrite: Overwrite,
+    /// Digests to compute; `None`: what the targets store, else SHA-256.
+    pub digests: Option<Vec<Algorithm>>,
+    /// What to do when a read fails.
+    pub policy: Policy,
+    /// The fill, in words.
+    pub fill: String,
+    /// Whether what was written is read back.
+    pub proof: Proof,
+    /// Where reports go.
+    pub reports: Reports,
+    /// Only say what would be done.
+    pub run: Run,
+    /// The command line, for the report.
+    pub command: Vec<String>,
+    /// Shows the work, and says when to stop.
+    pub watch: Arc<dyn Watch>,
+}
+
+/// Whether to do it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// Do it.
+    Real,
+    /// Say what would be done.
+    Dry,
+}
+
+/// Where acquisition reports go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reports {
+    /// Beside each image.
+    Beside,
+    /// One, under this name, with `.json` and `.txt`.
+    Prefix(String),
+    /// Nowhere.
+    None,
+}
+
+impl Reports {
+    fn prefix(&self, wish: &Wish, index: usize) -> Option<String> {
+        match self {
+            Reports::Beside if wish.locator == "-" => None,
+            Reports::Beside => Some(format!("{}.report", wish.locator)),
+            Reports::Prefix(prefix) if index == 0 => Some(prefix.clone()),
+            Reports::Prefix(prefix) => Some(format!("{prefix}.{}", index + 1)),
+            Reports::None => None,
+        }
+    }
+}
+
+/// What is read.
+pub enum From {
+    /// Something with positions.
+    Opened(Box<Opened>),
+    /// A stream, and its length if it was promised.
+    Stream(Box<dyn std::io::Read + Send>, Option<u64>),
+}
+
+/// What imaging came to.
+pub struct Imaged {
+    /// A report for every image that is whole, in the order given where all are.
+    pub reports: Vec<Report>,
+    /// Images that the same command had finished before.
+    pub already: Vec<String>,
+    /// Images that failed while others went on.
+    pub failed: Vec<(String, Error)>,
+    /// What would be done, for a dry run.
+    pub plan: Vec<String>,
+}
+
+/// Images.
+pub fn run(request: Request) -> Result<Imaged> {
+    let Request { verb, from, facts, targets, overwrite, digests, policy, fill, proof, reports, run, command, watch } =
+        request;
+    let (id, len, shape, source) = match &from {
+        From::Opened(opened) => (opened.id(), Some(opened.source.len()), opened.source.shape(), Some(&**opened)),
+        From::Stream(_, len) => {
+            let id =
+                SourceId { locator: "-".into(), size: *len, sector: 512, physical_sector: 512, ..SourceId::default() };
+            (id, *len, Shape::default(), None)
+        }
+    };
+    let formats = targets.iter().map(target::format_of).collect::<Result<Vec<_>>>()?;
+    refuse_double(&targets)?;
+    let digests = digests.unwrap_or_else(|| default_digests(&formats));
+    let names: Vec<String> = digests.iter().map(|a| a.name().to_owned()).collect();
+    let facts = match source {
+        Some(opened) => over(opened.source.facts().clone(), &facts),
+        None => facts,
+    };
+    let mut notes = Vec::new();
+    for (wish, format) in targets.iter().zip(&formats) {
+        if let Some(opened) = source {
+            guard(opened, wish)?;
+        }
+        notes.extend(losses(format, source.map(|o| &*o.source), &facts, verb)?);
+    }
+    for note in &notes {
+        watch.event(&Event::Warning(note.clone()));
+    }
+    if run == Run::Dry {
+        let plan = targets
+            .iter()
+            .zip(&formats)
+            .map(|(wish, format)| {
+                let size = len.map_or_else(|| "all".to_owned(), |l| l.to_string());
+                format!("{verb} {size} bytes of {} to {} as {}", id.locator, wish.locator, format.title)
+            })
+            .collect();
+        return Ok(Imaged { reports: Vec::new(), already: Vec::new(), failed: Vec::new(), plan });
+    }
+
+    let content = Content {
+        verb,
+        source: &id,
+        len,
+        shape,
+        facts: &facts,
+        digests: &names,
+        request: serde_json::json!({ "fill": fill, "retries": policy.retries }),
+    };
+    let mut imaged = Imaged { reports: Vec::new(), already: Vec::new(), failed: Vec::new(), plan: Vec::new() };
+    let mut prepared: Vec<Prepared> = Vec::new();
+    let mut prefixes = Vec::new();
+    let mut requests = Vec::new();
+    for (i, (wish, format)) in targets.iter().zip(&formats).enumerate() {
+        let prefix = reports.prefix(wish, i);
+        let path = prefix.as_ref().map(|p| PathBuf::from(format!("{p}.json"))).unwrap_or_default();
+        match target::prepare(wish, &content, overwrite, &path)? {
+            Begun::Ready(target) => {
+                if target.from > 0 {
+                    watch.event(&Event::Note(format!("{}: going on from offset {}", target.name, target.from)));
+                }
+                requests.push(target::request(&content, wish, format));
+                prepared.push(*target);
+                prefixes.push(prefix);
+            }
+            Begun::Sealed { files, mut report, outlet, folder: _, name, lock } => {
+                report.ended = now();
+                transfer::name_files(&*outlet, &files, &name, &report, prefix.as_deref())?;
+                drop(lock);
+                imaged.reports.push(*report);
+            }
+            Begun::Finished(report) => {
+                imaged.already.push(wish.locator.clone());
+                imaged.reports.push(*report);
+            }
+        }
+    }
+    if prepared.is_empty() {
+        return Ok(imaged);
+    }
+    let stamp = source.and_then(|o| o.id().modified);
+    let path = source.map(|o| o.path.clone());
+    let input = match from {
+        From::Opened(opened) => Input::Source(Arc::clone(&opened.source)),
+        From::Stream(stream, len) => Input::Stream(stream, len),
+    };
+    let done = transfer::run(Transfer {
+        title: match verb {
+            "convert" => "converting".into(),
+            _ => "imaging".into(),
+        },
+        input,
+        source: id.clone(),
+        facts,
+        targets: prepared,
+        digests,
+        policy,
+        fill,
+        proof,
+        command,
+        request: requests,
+        reports: prefixes,
+        notes,
+        watch: Arc::clone(&watch),
+    })?;
+    if let Some(path) = path
+        && SourceId::of(&id.locator, Some(&path), None).modified != stamp
+    {
+        watch.event(&Event::Warning(format!(
+            "{} was changed while it was read: the image is of no one moment",
+            path.display()
+        )));
+    }
+    imaged.reports.extend(done.reports);
+    imaged.failed = done.failed;
+    Ok(imaged)
+}
+
+/// What the targets store, else SHA-256.
+fn default_digests(formats: &[&Format]) -> Vec<Algorithm> {
+    let mut list: Vec<Algorithm> = Vec::new();
+    for format in formats {
+        let stored: Vec<Algorithm> = format.caps.digests.iter().filter_map(|d| d.parse().ok()).collect();
+        let wanted = if stored.is_empty() { vec![Algorithm::Sha256] } else { stored };
+        for algorithm in wanted {
+            if !list.contains(&algorithm) {
+                list.push(algorithm);
+            }
+        }
+    }
+    list
+}
+
+/// Facts of the source, with what the person gave on top.
+fn over(mut facts: Facts, given: &Facts) -> Facts {
+    let pairs = [
+        (&mut facts.case.case, &given.case.case),
+        (&mut facts.case.evidence, &given.case.evidence),
+        (&mut facts.case.examiner, &given.case.examiner),
+        (&mut facts.case.description, &given.case.description),
+        (&mut facts.case.notes, &given.case.notes),
+    ];
+    for (old, new) in pairs {
+        if !new.is_empty() {
+            old.clone_from(new);
+        }
+    }
+    facts
+}
+
+fn refuse_double(targets: &[Wish]) -> Result<()> {
+    for (i, wish) in targets.iter().enumerate() {
+        if targets[..i].iter().any(|other| other.locator == wish.locator) {
+            return Err(Error::usage(format!("{} is named twice as a target", wish.locator)));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a target that is the source, or one of its files, or lies on the drive that is read.
+fn guard(opened: &Opened, wish: &Wish) -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let locator = tintype_core::Locator::parse(&wish.locator)?;
+    let Place::Path(path) = &locator.place else { return Ok(()) };
+    let folder = opened.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+    if let Ok(target) = std::fs::metadata(path) {
+        let files = opened.image.files.iter().map(|f| folder.join(f)).chain([opened.path.clone()]);
+        for file in files {
+            if std::fs::metadata(&file).is_ok_and(|m| (m.dev(), m.ino()) == (target.dev(), target.ino())) {
+                return Err(Error::denied("is the source itself; choose another name").in_path(path));
+            }
+        }
+    }
+    if opened.medium == crate::open::Medium::Drive {
+        tintype_device::guard::refuse_image_on_source(path, &opened.path)?;
+    }
+    Ok(())
+}
+
+/// What the image will not keep of what the source has, one sentence each.
+fn losses(format: &Format, source: Option<&dyn Source>, facts: &Facts, verb: &str) -> Result<Vec<String>> {
+    let mut list = Vec::new();
+    let carries = format.caps.states;
+    let mut has: BTreeMap<State, u64> = BTreeMap::new();
+    if let Some(source) = source {
+        for extent in extents(source, 0, source.len()) {
+            let extent = extent?;
+            *has.entry(extent.state).or_default() += extent.len;
+        }
+    }
+    for (state, len) in &has {
+        if state.is_lost() && !carries.has(*state) {
+            list.push(format!(
+                "{} images cannot say which {len} bytes are {state}: a mapfile beside the image will",
+                format.title
+            ));
+        }
+        if *state == State::Unused && !carries.has(State::Unused) {
+            list.push(format!("{} images cannot say which {len} bytes are unused: they become zeros", format.title));
+        }
+    }
+    let case = &facts.case;
+    let given =
+        [&case.case, &case.evidence, &case.examiner, &case.description, &case.notes].iter().any(|v| !v.is_empty());
+    if given && !format.caps.case {
+        let where_to = if verb == "image" { "it goes into the report only" } else { "it is left out" };
+        list.push(format!("{} images cannot keep case data: {where_to}", format.title));
+    }
+    Ok(list)
+}

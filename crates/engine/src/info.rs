@@ -1,0 +1,264 @@
+//! `info`: what an image is.
+
+use crate::open::Opened;
+use crate::report::Range;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tintype_core::layers::Slice;
+use tintype_core::{Covers, Result, State, extents};
+
+/// Everything `info` says.
+#[derive(Debug, Serialize)]
+pub struct Info {
+    /// The locator.
+    pub source: String,
+    /// The format's name.
+    pub format: String,
+    /// The variant, in the format's own words.
+    pub variant: String,
+    /// `drive`, `file` or `folder`.
+    pub medium: &'static str,
+    /// Logical bytes.
+    pub size: u64,
+    /// Bytes the files take.
+    pub stored: Option<u64>,
+    /// Logical sector in bytes.
+    pub sector: u32,
+    /// Physical sector in bytes.
+    pub physical_sector: u32,
+    /// How it is compressed.
+    pub compression: String,
+    /// Its files.
+    pub files: Vec<String>,
+    /// Which drive it is of.
+    pub drive: BTreeMap<&'static str, String>,
+    /// The case.
+    pub case: BTreeMap<&'static str, String>,
+    /// Whatever else the format knows.
+    pub facts: BTreeMap<String, String>,
+    /// Stored digests.
+    pub stored_digests: Vec<StoredDigest>,
+    /// Bytes by state.
+    pub extents: BTreeMap<String, u64>,
+    /// Every extent, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extent_list: Option<Vec<ExtentEntry>>,
+    /// Ranges that are lost.
+    pub bad: Vec<Range>,
+    /// Further disks inside.
+    pub parts: Vec<String>,
+    /// The partition table.
+    pub partition_table: Option<TableEntry>,
+    /// The file system, where the whole is one.
+    pub file_system: Option<String>,
+    /// What is odd about it.
+    pub warnings: Vec<String>,
+}
+
+/// A stored digest.
+#[derive(Debug, Serialize)]
+pub struct StoredDigest {
+    /// Algorithm.
+    pub algorithm: String,
+    /// Value in hex.
+    pub value: String,
+    /// What it covers.
+    pub covers: String,
+}
+
+/// One extent.
+#[derive(Debug, Serialize)]
+pub struct ExtentEntry {
+    /// First byte.
+    pub offset: u64,
+    /// Bytes.
+    pub len: u64,
+    /// State.
+    pub state: &'static str,
+    /// The file that holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Where in that file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_offset: Option<u64>,
+}
+
+/// A partition table.
+#[derive(Debug, Serialize)]
+pub struct TableEntry {
+    /// `mbr` or `gpt`.
+    pub kind: String,
+    /// Disk identifier.
+    pub id: String,
+    /// Sector the table counts in.
+    pub sector: u32,
+    /// The partitions.
+    pub partitions: Vec<PartitionEntry>,
+    /// What is odd about it.
+    pub warnings: Vec<String>,
+}
+
+/// A partition.
+#[derive(Debug, Serialize)]
+pub struct PartitionEntry {
+    /// Number as Linux counts.
+    pub number: u32,
+    /// First byte.
+    pub offset: u64,
+    /// Bytes.
+    pub len: u64,
+    /// Type, as the table has it.
+    pub type_id: String,
+    /// Type in words.
+    pub type_name: String,
+    /// Name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Identifier.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub uuid: String,
+    /// The file system inside, as far as its first blocks tell.
+    pub file_system: Option<String>,
+}
+
+/// Whether every extent is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// Only sums.
+    Sums,
+    /// Every extent.
+    Extents,
+}
+
+/// Most extents or ranges that are listed: more help nobody and would fill the memory.
+const MOST: usize = 1 << 20;
+
+/// Looks.
+pub fn run(opened: &Opened, listing: Listing) -> Result<Info> {
+    let source = &opened.source;
+    let shape = source.shape();
+    let facts = source.facts();
+    let mut totals: BTreeMap<State, u64> = BTreeMap::new();
+    let mut list = Vec::new();
+    let mut bad = Vec::new();
+    let mut warnings = opened.image.warnings.clone();
+    for extent in extents(&**source, 0, source.len()) {
+        let extent = match extent {
+            Ok(extent) => extent,
+            Err(e) => {
+                warnings.push(format!("the extents from here on are not known: {}", e.chain()));
+                break;
+            }
+        };
+        *totals.entry(extent.state).or_default() += extent.len;
+        if extent.state.is_lost() && bad.len() < MOST {
+            bad.push(Range::from(extent));
+        }
+        if listing == Listing::Extents && list.len() < MOST {
+            let detail = source.detail_at(extent.offset).ok().flatten().unwrap_or_default();
+            list.push(ExtentEntry {
+                offset: extent.offset,
+                len: extent.len,
+                state: extent.state.name(),
+                file: detail.file,
+                host_offset: detail.host_offset,
+            });
+        }
+    }
+    let table = match tintype_volumes::tables::read(&**source) {
+        Ok(table) => table,
+        Err(e) => {
+            warnings.push(format!("the partition table cannot be read: {}", e.chain()));
+            None
+        }
+    };
+    let partition_table = table.map(|table| TableEntry {
+        kind: table.kind.name().to_owned(),
+        id: table.id.clone(),
+        sector: table.sector,
+        warnings: table.warnings.clone(),
+        partitions: table
+            .partitions
+            .iter()
+            .map(|p| {
+                let len = p.len.min(source.len().saturating_sub(p.offset));
+                let inside = Slice::new(Arc::clone(source), p.offset, len).ok();
+                PartitionEntry {
+                    number: p.number,
+                    offset: p.offset,
+                    len: p.len,
+                    type_id: p.type_id.clone(),
+                    type_name: p.type_name.to_owned(),
+                    name: p.name.clone(),
+                    uuid: p.uuid.clone(),
+                    file_system: inside.and_then(|s| tintype_volumes::recognise(&s)).map(str::to_owned),
+                }
+            })
+            .collect(),
+    });
+    let file_system = match partition_table {
+        None => tintype_volumes::recognise(&**source).map(str::to_owned),
+        Some(_) => None,
+    };
+    let folder = opened.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+    let stored = (opened.medium == crate::open::Medium::File).then(|| {
+        use std::os::unix::fs::MetadataExt;
+        opened.image.files.iter().filter_map(|f| std::fs::metadata(folder.join(f)).ok()).map(|m| m.blocks() * 512).sum()
+    });
+    let present = |rows: Vec<(&'static str, &String)>| -> BTreeMap<&'static str, String> {
+        rows.into_iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| (k, v.clone())).collect()
+    };
+    let identity = &facts.identity;
+    let case = &facts.case;
+    Ok(Info {
+        source: opened.locator.clone(),
+        format: opened.format.name.to_owned(),
+        variant: opened.image.variant.clone(),
+        medium: opened.medium.name(),
+        size: source.len(),
+        stored,
+        sector: shape.sector,
+        physical_sector: shape.physical,
+        compression: opened.image.compression.clone(),
+        files: opened.image.files.clone(),
+        drive: present(vec![
+            ("model", &identity.model),
+            ("serial", &identity.serial),
+            ("firmware", &identity.firmware),
+            ("transport", &identity.transport),
+            ("wwn", &identity.wwn),
+        ]),
+        case: present(vec![
+            ("case", &case.case),
+            ("evidence", &case.evidence),
+            ("examiner", &case.examiner),
+            ("description", &case.description),
+            ("notes", &case.notes),
+            ("acquired", &case.acquired),
+            ("system_time", &case.system_time),
+            ("program", &case.program),
+            ("system", &case.system),
+        ]),
+        facts: facts.fields.clone(),
+        stored_digests: facts
+            .digests
+            .iter()
+            .map(|d| StoredDigest {
+                algorithm: d.algorithm.clone(),
+                value: d.hex(),
+                covers: match &d.covers {
+                    Covers::Whole => "all logical bytes".into(),
+                    Covers::Part(words) => words.clone(),
+                },
+            })
+            .collect(),
+        extents: crate::report::by_name(&totals),
+        extent_list: (listing == Listing::Extents).then_some(list),
+        bad,
+        parts: opened.image.parts.iter().map(|p| format!("#{}={}", p.kind, p.name)).collect(),
+        partition_table,
+        file_system,
+        warnings,
+    })
+}

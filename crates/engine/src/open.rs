@@ -1,0 +1,217 @@
+//! From a locator to a source.
+
+use crate::identity::SourceId;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tintype_core::layers::{Masked, Slice};
+use tintype_core::mapfile::parse_mapfile;
+use tintype_core::{Entry, Error, Format, Image, Limits, Locator, NoFiles, OpenRequest, Opener, Outlet};
+use tintype_core::{PARTIAL, PartName, Place, Result, Source, Watch};
+use tintype_device::folder::{Folder, Reach, Reading};
+
+/// How inputs are opened.
+#[derive(Clone)]
+pub struct Inputs {
+    /// The format, instead of what the content says.
+    pub from: Option<String>,
+    /// Which further files an image may name.
+    pub reach: Reach,
+    /// A mapfile that says which bytes were read.
+    pub map: Option<PathBuf>,
+    /// Where side-cars are kept.
+    pub sidecars: Option<Arc<dyn Outlet>>,
+    /// Shows long passes.
+    pub watch: Arc<dyn Watch>,
+}
+
+/// What a locator turned out to be.
+pub struct Opened {
+    /// The locator, as it was given.
+    pub locator: String,
+    /// Its path.
+    pub path: PathBuf,
+    /// The bytes that are meant: the image's disk, or a part of it, with its map.
+    pub source: Arc<dyn Source>,
+    /// The format.
+    pub format: &'static Format,
+    /// Variant, files, warnings, and the whole disk.
+    pub image: Image,
+    /// What it was found on.
+    pub medium: Medium,
+    /// What it takes to open it again, for a check of its structure.
+    pub request: OpenRequest,
+}
+
+/// What an image was found on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// A block device.
+    Drive,
+    /// A regular file, or several.
+    File,
+    /// A folder.
+    Folder,
+}
+
+impl Medium {
+    /// The name used in JSON output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Medium::Drive => "drive",
+            Medium::File => "file",
+            Medium::Folder => "folder",
+        }
+    }
+}
+
+impl Opened {
+    /// What it is, to know it again.
+    pub fn id(&self) -> SourceId {
+        SourceId::of(&self.locator, Some(&self.path), Some(&*self.source))
+    }
+}
+
+/// Opens the source or image that `text` names.
+pub fn open(text: &str, inputs: &Inputs) -> Result<Opened> {
+    let locator = Locator::parse(text)?;
+    let path = match &locator.place {
+        Place::Stdio => {
+            return Err(Error::usage("standard input can only be imaged or hashed, not read by position"));
+        }
+        _ => locator.path()?.clone(),
+    };
+    let from = inputs.from.as_deref().map(tintype_formats::by_name).transpose()?;
+    let medium = medium_of(&path)?;
+    let (entry, opener): (Entry, Arc<dyn Opener>) = match medium {
+        Medium::Drive => {
+            let source = tintype_device::block::open(&path)?;
+            (Entry::bytes(path.to_string_lossy(), Arc::new(source)), Arc::new(NoFiles))
+        }
+        Medium::File => {
+            let (folder, name) = Folder::of(&path, inputs.reach)?;
+            let source = tintype_device::file::open(&path)?;
+            (Entry::bytes(name, Arc::new(source)), Arc::new(folder))
+        }
+        Medium::Folder => {
+            let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+            (Entry::folder(name), Arc::new(Folder::open(&path, inputs.reach)?))
+        }
+    };
+    // What lies on a drive is never guessed to be a container: a drive is its bytes.
+    let format = match (from, medium) {
+        (None, Medium::Drive) => Some(tintype_formats::by_name("raw")?),
+        (from, _) => from,
+    };
+    let request = OpenRequest {
+        entry,
+        opener,
+        sidecars: inputs.sidecars.clone(),
+        limits: Limits::default(),
+        watch: Arc::clone(&inputs.watch),
+    };
+    let (format, image) = tintype_formats::open(&request, format).map_err(|e| match (medium, e.kind()) {
+        (Medium::Folder, tintype_core::Kind::Unsupported) if from.is_none() => {
+            Error::usage("is a folder, and no image that is a folder; name the image inside it").in_path(&path)
+        }
+        _ => e.in_path(&path),
+    })?;
+    let mut source = Arc::clone(&image.disk);
+    if let Some(map) = &inputs.map {
+        let text = std::fs::read_to_string(map).map_err(|e| Error::io("cannot read the mapfile", e).in_path(map))?;
+        source = Arc::new(Masked::new(source, parse_mapfile(&text).map_err(|e| e.in_path(map))?));
+    }
+    if let Some(part) = &locator.part {
+        source = choose(&image, source, part).map_err(|e| e.in_path(&path))?;
+    }
+    Ok(Opened { locator: text.to_owned(), path, source, format, image, medium, request })
+}
+
+/// What lies at `path`.
+pub fn medium_of(path: &Path) -> Result<Medium> {
+    use std::os::unix::fs::FileTypeExt;
+    let meta = std::fs::metadata(path).map_err(|e| Error::io("cannot open", e).in_path(path))?;
+    let kind = meta.file_type();
+    if kind.is_block_device() {
+        Ok(Medium::Drive)
+    } else if kind.is_dir() {
+        Ok(Medium::Folder)
+    } else if kind.is_file() {
+        Ok(Medium::File)
+    } else {
+        Err(Error::usage("is neither a file, a folder nor a block device").in_path(path))
+    }
+}
+
+fn choose(image: &Image, source: Arc<dyn Source>, part: &PartName) -> Result<Arc<dyn Source>> {
+    match part {
+        PartName::Partition(number) => {
+            let table = tintype_volumes::tables::read(&*source)?
+                .ok_or_else(|| Error::usage(format!("there is no partition table, so no partition {number}")))?;
+            let found = table.partitions.iter().find(|p| p.number == *number).ok_or_else(|| {
+                let known: Vec<_> = table.partitions.iter().map(|p| p.number.to_string()).collect();
+                Error::usage(format!("there is no partition {number}; there are {}", known.join(", ")))
+            })?;
+            // A table may promise more than the disk has; what is there can still be read.
+            let len = found.len.min(source.len().saturating_sub(found.offset));
+            Ok(Arc::new(Slice::new(source, found.offset, len)?))
+        }
+        PartName::Named { kind, name } => image
+            .parts
+            .iter()
+            .find(|p| p.kind == kind && p.name == *name)
+            .map(|p| Arc::clone(&p.source))
+            .ok_or_else(|| Error::usage(format!("the image has no {kind} called {name:?}"))),
+    }
+}
+
+/// Opens the files of an image that was just written, past the page cache, while they still have their partial names.
+pub fn reopen_written(
+    folder: &Path,
+    files: &[String],
+    format: &'static Format,
+    naming: Naming,
+    watch: &Arc<dyn Watch>,
+) -> Result<(Image, OpenRequest)> {
+    let first = files.first().ok_or_else(|| Error::corrupt("the image has no files"))?;
+    let opener = Arc::new(Written { folder: Folder::open(folder, Reach::Beside)?.reading(Reading::Uncached), naming });
+    let request = OpenRequest {
+        entry: Entry::bytes(first, opener.open(first)?),
+        opener,
+        sidecars: None,
+        limits: Limits::default(),
+        watch: Arc::clone(watch),
+    };
+    let image = tintype_formats::open(&request, Some(format))?.1;
+    Ok((image, request))
+}
+
+/// What the files are called on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// Their own names.
+    Final,
+    /// With the ending of unfinished files.
+    Partial,
+}
+
+struct Written {
+    folder: Folder,
+    naming: Naming,
+}
+
+impl Opener for Written {
+    fn open(&self, name: &str) -> Result<Arc<dyn Source>> {
+        match self.naming {
+            Naming::Final => Opener::open(&self.folder, name),
+            Naming::Partial => Opener::open(&self.folder, &format!("{name}{PARTIAL}")),
+        }
+    }
+
+    fn list(&self) -> Result<Vec<String>> {
+        let names = self.folder.list()?;
+        Ok(match self.naming {
+            Naming::Final => names,
+            Naming::Partial => names.iter().filter_map(|n| n.strip_suffix(PARTIAL)).map(str::to_owned).collect(),
+        })
+    }
+}

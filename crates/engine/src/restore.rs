@@ -1,0 +1,254 @@
+//! `restore` and `clone`: an image or a drive onto a drive.
+
+use crate::identity::SourceId;
+use crate::journal::{self, Header, Journal, Record};
+use crate::open::{Medium, Opened};
+use crate::pipeline::{Input, OnCorrupt, Policy};
+use crate::report::{Report, now};
+use crate::target::{Lock, Overwrite, Prepared, Spot, same};
+use crate::transfer::{self, Proof, Transfer};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tintype_codec::digest::Algorithm;
+use tintype_core::layers::{DiskSink, Slice, Unused};
+use tintype_core::{Covers, Disk, Error, Event, Extent, Outlet, Result, Source, Watch};
+use tintype_device::folder::{Folder, Reach};
+
+/// What to write onto a drive.
+pub struct Request {
+    /// `restore` or `clone`.
+    pub verb: &'static str,
+    /// The image, or for `clone` the drive that is read.
+    pub image: Box<Opened>,
+    /// The drive that is written.
+    pub drive: PathBuf,
+    /// The journal's path; `None`: in the user's state folder.
+    pub state: Option<PathBuf>,
+    /// What happens to a journal of other work on the same drive.
+    pub overwrite: Overwrite,
+    /// What becomes of what no file system uses.
+    pub unused: Unused,
+    /// Digests to compute besides those the image stores.
+    pub digests: Option<Vec<Algorithm>>,
+    /// What to do when a read fails.
+    pub policy: Policy,
+    /// The fill, in words.
+    pub fill: String,
+    /// Whether what was written is read back.
+    pub proof: Proof,
+    /// Where the report goes, without ending.
+    pub report: Option<String>,
+    /// The command line, for the report.
+    pub command: Vec<String>,
+    /// Shows the work, and says when to stop.
+    pub watch: Arc<dyn Watch>,
+}
+
+/// What would be done, found without touching anything.
+pub struct Plan {
+    /// In words, one line each.
+    pub lines: Vec<String>,
+    /// Things the person should know first.
+    pub warnings: Vec<String>,
+    /// Bytes that will be written.
+    pub len: u64,
+}
+
+/// What restoring came to.
+pub struct Restored {
+    /// The report.
+    pub report: Report,
+    /// Stored digests of the image that do not match what was read from it.
+    pub mismatches: Vec<String>,
+}
+
+/// Checks everything that can be checked before the first byte is written.
+pub fn plan(image: &Opened, drive: &Path) -> Result<Plan> {
+    let mut warnings = tintype_device::guard::check_target(drive, Some(&image.path))?;
+    warnings.extend(image.image.warnings.iter().cloned());
+    let target = tintype_device::block::open(drive)?;
+    let (have, need) = (target.len(), image.source.len());
+    if have < need {
+        return Err(Error::denied(format!(
+            "has {have} bytes, the image needs {need}: {} too few; use a larger drive",
+            need - have
+        ))
+        .in_path(drive));
+    }
+    let (theirs, ours) = (target.shape().sector, image.source.shape().sector);
+    if image.medium == Medium::Drive && theirs != ours {
+        warnings.push(format!(
+            "the source has sectors of {ours} bytes, the target of {theirs}: partition tables count in sectors and will not fit"
+        ));
+    }
+    let identity = &target.facts().identity;
+    let mut lines = vec![format!(
+        "write {need} bytes of {} ({}) to {} ({} {} {have} bytes)",
+        image.locator,
+        image.format.title,
+        drive.display(),
+        identity.model,
+        identity.serial
+    )];
+    if have > need {
+        lines.push(format!("leave the last {} bytes of {} as they are", have - need, drive.display()));
+    }
+    Ok(Plan { lines, warnings, len: need })
+}
+
+/// Writes. The person has agreed.
+pub fn run(request: Request) -> Result<Restored> {
+    let Request { verb, image, drive, state, overwrite, unused, digests, policy, fill, proof, report, command, watch } =
+        request;
+    let len = image.source.len();
+    let stored: BTreeMap<Algorithm, String> = match Arc::ptr_eq(&image.source, &image.image.disk) {
+        true => image
+            .source
+            .facts()
+            .digests
+            .iter()
+            .filter(|d| d.covers == Covers::Whole)
+            .filter_map(|d| Some((d.algorithm.parse().ok()?, d.hex())))
+            .collect(),
+        // A part of an image is not what its digests cover.
+        false => BTreeMap::new(),
+    };
+    let digests = match digests {
+        Some(chosen) => chosen,
+        None if stored.is_empty() => vec![Algorithm::Sha256],
+        None => stored.keys().copied().collect(),
+    };
+    let names: Vec<String> = digests.iter().map(|a| a.name().to_owned()).collect();
+    let disk: Arc<dyn Disk> = Arc::new(tintype_device::block::BlockDisk::open(&drive)?);
+    let target_id = SourceId::of(&drive.to_string_lossy(), Some(&drive), Some(&*disk as &dyn Source));
+    let header = Header {
+        tintype_journal: journal::VERSION,
+        program: crate::report::program(),
+        started: now(),
+        source: image.id(),
+        request: serde_json::json!({
+            "verb": verb,
+            "target": target_id,
+            "unused": unused == Unused::Leave,
+            "digests": names,
+            "fill": fill,
+        }),
+    };
+    let state = match state {
+        Some(path) => path,
+        None => default_state(&target_id)?,
+    };
+    let (folder, name) = Folder::of(&state, Reach::Beside)?;
+    let mut from = 0;
+    let mut lost = Vec::new();
+    let mut resumptions = Vec::new();
+    let found = match journal::read(&folder, &name)? {
+        Some(found) if same(&found.header, &header).is_ok() => Some(found),
+        Some(found) => {
+            if overwrite == Overwrite::Refuse {
+                watch.event(&Event::Note(format!(
+                    "an unfinished {} of {} onto this drive is given up",
+                    found.header.request.get("verb").and_then(|v| v.as_str()).unwrap_or("write"),
+                    found.header.source.locator
+                )));
+            }
+            folder.remove(&name)?;
+            None
+        }
+        None if folder.exists(&name)? => {
+            folder.remove(&name)?;
+            None
+        }
+        None => None,
+    };
+    let journal = match found {
+        Some(found) => {
+            from = found.checkpoints()?.last().map_or(0, |c| c.offset).min(len);
+            lost = found.lost(from);
+            resumptions = found.resumptions();
+            let mut journal = Journal::reopen(&folder, &name, &found)?;
+            let at = now();
+            journal.add(&Record::Resumed { at: at.clone(), offset: from })?;
+            resumptions.push((at, from));
+            watch.event(&Event::Note(format!("going on from offset {from}")));
+            journal
+        }
+        None => Journal::create(&folder, &name, &header)?,
+    };
+    let lock = Lock::take(&state)?;
+    let stored_part: Option<Arc<dyn Source>> = match from {
+        0 => None,
+        _ => Some(Arc::new(Slice::new(Arc::new(tintype_device::block::open(&drive)?), 0, from)?)),
+    };
+    let sink = DiskSink::new(Arc::clone(&disk), 4096, unused).from_offset(from);
+    let lost: Vec<Extent> = lost;
+    let target = Prepared {
+        name: drive.to_string_lossy().into_owned(),
+        format: "raw",
+        sink: Box::new(sink),
+        from,
+        stored: stored_part,
+        lost,
+        resumptions,
+        journal: Some(journal),
+        place: Spot::Disk { path: drive.clone(), state, lock },
+    };
+    let leaves = unused == Unused::Leave;
+    let proof = match proof {
+        Proof::ReadBack if leaves => {
+            watch.event(&Event::Warning(
+                "with --leave-unused the digests of the drive cannot be those of the image: not read back".into(),
+            ));
+            Proof::None
+        }
+        proof => proof,
+    };
+    let done = transfer::run(Transfer {
+        title: format!("writing {}", drive.display()),
+        input: Input::Source(Arc::clone(&image.source)),
+        source: image.id(),
+        facts: image.source.facts().clone(),
+        targets: vec![target],
+        digests,
+        policy: Policy { on_corrupt: OnCorrupt::Fail, ..policy },
+        fill,
+        proof,
+        command,
+        request: vec![header.request],
+        reports: vec![report.clone()],
+        notes: image.image.warnings.clone(),
+        watch,
+    })?;
+    let report_done =
+        done.reports.into_iter().next().ok_or_else(|| Error::corrupt("the write ended without a result"))?;
+    if let Some(prefix) = report {
+        report_done.write(&prefix)?;
+    }
+    let mismatches = stored
+        .iter()
+        .filter(|(algorithm, value)| done.digests.get(algorithm.name()).is_some_and(|computed| computed != *value))
+        .map(|(algorithm, value)| {
+            format!("the image stores {algorithm} {value}, its bytes have {}", done.digests[algorithm.name()])
+        })
+        .collect();
+    Ok(Restored { report: report_done, mismatches })
+}
+
+/// Where the journal of writing onto a drive lies: named after the drive, not after its device node.
+fn default_state(target: &SourceId) -> Result<PathBuf> {
+    let base = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .filter(|p| p.is_absolute())
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")))
+        .ok_or_else(|| Error::usage("there is no home folder to keep the journal in; give --state FILE"))?;
+    let folder = base.join("tintype");
+    std::fs::create_dir_all(&folder).map_err(|e| Error::io("cannot make the state folder", e).in_path(&folder))?;
+    let name = match (target.serial.as_str(), target.wwn.as_str()) {
+        ("", "") => target.locator.clone(),
+        ("", wwn) => wwn.to_owned(),
+        (serial, _) => format!("{}-{serial}", target.model),
+    };
+    let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+    Ok(folder.join(format!("{}{}", name.trim_matches('_'), journal::JOURNAL)))
+}

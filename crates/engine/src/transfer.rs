@@ -1,0 +1,437 @@
+//! The way from an input to its targets that `image`, `convert`, `restore` and `clone` share: rebuild digests of what is
+//! stored already, run the pipeline, seal, prove, give files their names.
+
+use crate::identity::SourceId;
+use crate::journal::{Journal, Record};
+use crate::open::{Naming, reopen_written};
+use crate::pipeline::{self, Input, Job, Lane, Outcome, Policy};
+use crate::report::{self, CaseData, FileEntry, Range, Report, Resumption, Verification};
+use crate::target::{Files, Prepared, Spot};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+use tintype_codec::digest::{Algorithm, Digest, Hasher};
+use tintype_core::layers::{Masked, Slice};
+use tintype_core::mapfile::write_mapfile;
+use tintype_core::{
+    Error, Event, Extent, ExtentMap, Facts, Kind, Partial, Result, Seal, Sink, Source, State, Watch, extents,
+};
+
+/// What is to be moved.
+pub struct Transfer {
+    /// What to show.
+    pub title: String,
+    /// Where bytes come from.
+    pub input: Input,
+    /// What it is.
+    pub source: SourceId,
+    /// What is known about the medium and the case.
+    pub facts: Facts,
+    /// Where bytes go; at least one.
+    pub targets: Vec<Prepared>,
+    /// Digests to compute.
+    pub digests: Vec<Algorithm>,
+    /// What to do when a read fails.
+    pub policy: Policy,
+    /// What stands for lost bytes, in words.
+    pub fill: String,
+    /// Whether what was written is read back.
+    pub proof: Proof,
+    /// The command line, for the report.
+    pub command: Vec<String>,
+    /// What decides how the images look.
+    pub request: Vec<serde_json::Value>,
+    /// Where reports go, without `.json` and `.txt`: one for each target, none for no report.
+    pub reports: Vec<Option<String>>,
+    /// Things to note in every report.
+    pub notes: Vec<String>,
+    /// Shows the work, and says when to stop.
+    pub watch: Arc<dyn Watch>,
+}
+
+/// Whether what was written is read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// It is not.
+    None,
+    /// It is, past the page cache.
+    ReadBack,
+}
+
+/// What a transfer came to.
+pub struct Done {
+    /// One report for each target that was finished.
+    pub reports: Vec<Report>,
+    /// What went wrong with the others.
+    pub failed: Vec<(String, Error)>,
+    /// The digests of the logical bytes.
+    pub digests: BTreeMap<String, String>,
+}
+
+/// Moves everything. An error means that no target was finished; what is unfinished can be gone on with.
+pub fn run(transfer: Transfer) -> Result<Done> {
+    let clock = Instant::now();
+    let started = report::now();
+    let Transfer {
+        title,
+        input,
+        source,
+        facts,
+        targets,
+        digests,
+        policy,
+        fill,
+        proof,
+        command,
+        request,
+        reports,
+        notes,
+        watch,
+    } = transfer;
+    let from = targets.iter().map(|t| t.from).min().unwrap_or(0);
+    let proof_digests = match (proof, digests.is_empty()) {
+        // Something has to be compared.
+        (Proof::ReadBack, true) => vec![Algorithm::Blake3],
+        _ => digests,
+    };
+    let mut earlier = Totals::default();
+    let mut hashers: Vec<Hasher> = proof_digests.iter().map(|a| Hasher::new(*a)).collect();
+    if from > 0 {
+        let fullest = targets.iter().max_by_key(|t| t.from).filter(|t| t.from > 0);
+        let holder = fullest.ok_or_else(|| Error::corrupt("nothing is stored of what was said to be stored"))?;
+        earlier = Totals::of(&input, from, &holder.lost)?;
+        if !hashers.is_empty() {
+            hashers = digest_stored(holder, from, hashers, &watch)?;
+        }
+    }
+    let random_access = match &input {
+        Input::Source(source) => Some(Arc::clone(source)),
+        Input::Stream(..) => None,
+    };
+
+    let mut lanes = Vec::new();
+    let mut keep = Vec::new();
+    for target in targets {
+        let Prepared { name, format, sink, from, stored: _, lost: _, resumptions, journal, place } = target;
+        let journaling = journal.clone().map(|j| Box::new(j) as Box<dyn pipeline::Journaling>);
+        lanes.push(Lane { name: name.clone(), sink, from, journal: journaling });
+        keep.push(Kept { name, format, resumptions, journal, place });
+    }
+    let outcome = pipeline::run(Job { input, from, lanes, hashers, policy, title, watch: Arc::clone(&watch) });
+    let Outcome { len, hashers, totals, lost, lanes, error, .. } = outcome;
+    if let Some(error) = error {
+        return Err(unfinished(error, &keep));
+    }
+    let digests: Vec<(Algorithm, Digest)> = hashers.into_iter().map(|h| (h.algorithm(), h.finish())).collect();
+    let totals = earlier.with(totals, &lost);
+    let seal = Seal {
+        len,
+        digests: digests.iter().map(|(a, d)| (a.name().to_owned(), d.as_bytes().to_vec())).collect(),
+        lost: totals.lost.iter().collect(),
+    };
+    let names: BTreeMap<String, String> = digests.iter().map(|(a, d)| (a.name().to_owned(), d.to_hex())).collect();
+    let facts_case = CaseData::of(&facts);
+    let mut done = Done { reports: Vec::new(), failed: Vec::new(), digests: names.clone() };
+    for (i, (lane, kept)) in lanes.into_iter().zip(keep).enumerate() {
+        let prefix = reports.get(i).cloned().flatten();
+        let begin = Report {
+            program: report::program(),
+            command: command.clone(),
+            host: report::host(),
+            started: started.clone(),
+            ended: String::new(),
+            seconds: 0.0,
+            source: source.clone(),
+            case: facts_case.clone(),
+            target: kept.name.clone(),
+            format: kept.format.to_owned(),
+            files: Vec::new(),
+            size: len,
+            written: 0,
+            digests: names.clone(),
+            digests_cover: report::coverage(len, totals.lost.iter().map(|e| e.len).sum(), &fill),
+            extents: report::by_name(&totals.bytes),
+            bad: totals.lost.iter().filter(|e| e.state == State::Bad).map(Range::from).collect(),
+            unread: totals.lost.iter().filter(|e| e.state == State::Unread).map(Range::from).collect(),
+            resumptions: kept
+                .resumptions
+                .iter()
+                .map(|(at, offset)| Resumption { at: at.clone(), offset: *offset })
+                .collect(),
+            notes: notes.clone(),
+            verification: None,
+            request: request.get(i).cloned().unwrap_or_default(),
+        };
+        let name = kept.name.clone();
+        let proved =
+            Proved { proof, digests: &digests, source: random_access.as_ref(), lost: &totals.lost, watch: &watch };
+        let finished = lane
+            .sink
+            .map_err(|e| add_place(e, &name))
+            .and_then(|sink| finish(sink, kept, &seal, begin, &proved, prefix.as_deref(), &clock));
+        match finished {
+            Ok(report) => done.reports.push(report),
+            Err(e) => done.failed.push((name, e)),
+        }
+    }
+    if done.reports.is_empty()
+        && let Some((_, error)) = done.failed.pop()
+    {
+        return Err(error);
+    }
+    Ok(done)
+}
+
+/// What is left of a target while its sink is in the pipeline.
+struct Kept {
+    name: String,
+    format: &'static str,
+    resumptions: Vec<(String, u64)>,
+    journal: Option<Journal>,
+    place: Spot,
+}
+
+/// Adds the path of a target to an error that does not say where it happened.
+fn add_place(error: Error, name: &str) -> Error {
+    if name == "-" { error } else { error.in_path(name) }
+}
+
+/// Says what is kept of a run that did not come to its end.
+fn unfinished(error: Error, keep: &[Kept]) -> Error {
+    let kept: Vec<_> = keep.iter().filter(|k| k.journal.is_some()).map(|k| k.name.as_str()).collect();
+    if kept.is_empty() {
+        return error;
+    }
+    let kind = error.kind();
+    Error::new(
+        kind,
+        format!(
+            "{}; what was read is kept for {}, and the same command goes on from there",
+            error.chain(),
+            kept.join(" and ")
+        ),
+    )
+}
+
+#[derive(Default)]
+struct Totals {
+    bytes: BTreeMap<State, u64>,
+    lost: ExtentMap,
+}
+
+impl Totals {
+    /// What an earlier run made of everything before `to`.
+    fn of(input: &Input, to: u64, lost: &[Extent]) -> Result<Self> {
+        let mut totals = Totals { bytes: BTreeMap::new(), lost: lost.iter().filter_map(|e| e.clip(0, to)).collect() };
+        if let Input::Source(source) = input {
+            let masked = Masked::new(Arc::clone(source), totals.lost.clone());
+            for extent in extents(&masked, 0, to) {
+                let extent = extent?;
+                *totals.bytes.entry(extent.state).or_default() += extent.len;
+            }
+        }
+        Ok(totals)
+    }
+
+    fn with(mut self, bytes: BTreeMap<State, u64>, lost: &ExtentMap) -> Self {
+        for (state, len) in bytes {
+            *self.bytes.entry(state).or_default() += len;
+        }
+        for extent in lost.iter() {
+            self.lost.set(extent);
+        }
+        self
+    }
+}
+
+/// Computes digests of what an interrupted run has stored: the source is not read for it.
+fn digest_stored(target: &Prepared, to: u64, hashers: Vec<Hasher>, watch: &Arc<dyn Watch>) -> Result<Vec<Hasher>> {
+    let stored = target.stored.as_ref().ok_or_else(|| Error::corrupt("what is stored cannot be read back"))?;
+    let outcome = pipeline::run(Job {
+        input: Input::Source(Arc::new(Slice::new(Arc::clone(stored), 0, to)?)),
+        from: 0,
+        lanes: Vec::new(),
+        hashers,
+        policy: Policy::default(),
+        title: "reading what is stored already".into(),
+        watch: Arc::clone(watch),
+    });
+    match outcome.error {
+        None => Ok(outcome.hashers),
+        Some(e) if e.kind() == Kind::Cancelled => Err(e),
+        Some(e) => Err(add_place(e, &target.name)),
+    }
+}
+
+struct Proved<'a> {
+    proof: Proof,
+    digests: &'a [(Algorithm, Digest)],
+    source: Option<&'a Arc<dyn Source>>,
+    lost: &'a ExtentMap,
+    watch: &'a Arc<dyn Watch>,
+}
+
+fn finish(
+    sink: Box<dyn Sink>,
+    kept: Kept,
+    seal: &Seal,
+    mut report: Report,
+    proved: &Proved<'_>,
+    prefix: Option<&str>,
+    clock: &Instant,
+) -> Result<Report> {
+    let written = sink.finish(seal).map_err(|e| add_place(e, &kept.name))?;
+    report.written = written.bytes;
+    report.notes.extend(written.notes);
+    let Kept { name, journal, place, .. } = kept;
+    match place {
+        Spot::Stream => {}
+        Spot::Disk { path, state, lock } => {
+            if proved.proof == Proof::ReadBack {
+                let disk = uncached(&path)?;
+                let image: Arc<dyn Source> = Arc::new(Slice::new(disk, 0, seal.len)?);
+                report.verification = Some(prove(image, proved)?);
+            }
+            drop(journal);
+            match std::fs::remove_file(&state) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("cannot remove the journal", e).in_path(&state));
+                }
+                _ => {}
+            }
+            drop(lock);
+        }
+        Spot::Files(files) => {
+            for file in &written.files {
+                let made = files.outlet.reopen(&format!("{file}{}", tintype_core::PARTIAL))?;
+                report.files.push(FileEntry { name: file.clone(), size: made.len()? });
+            }
+            if proved.proof == Proof::ReadBack {
+                let (image, _) =
+                    reopen_written(&files.folder, &written.files, files.format, Naming::Partial, proved.watch)
+                        .map_err(|e| e.in_path(&name))?;
+                let verification = prove(image.disk, proved)?;
+                let matches = verification.matches;
+                report.verification = Some(verification);
+                if !matches {
+                    // It keeps its partial name: nothing that is known to be wrong may look whole.
+                    seconds(&mut report, clock);
+                    if let Some(prefix) = prefix {
+                        report.write(prefix)?;
+                    }
+                    return Ok(report);
+                }
+            }
+            let carries = files.format.caps.states;
+            let map = proved.lost.iter().any(|e| !carries.has(e.state)).then(|| {
+                let lost: Vec<Extent> = proved.lost.iter().collect();
+                write_mapfile(seal.len, &lost, &report::program())
+            });
+            seconds(&mut report, clock);
+            commit(files, journal, &written.files, map, &mut report, prefix)?;
+        }
+    }
+    seconds(&mut report, clock);
+    Ok(report)
+}
+
+fn seconds(report: &mut Report, clock: &Instant) {
+    report.ended = report::now();
+    report.seconds = clock.elapsed().as_secs_f64();
+}
+
+/// Gives the files of a whole image their names; from the first step on a crash only means that the rest is done by the
+/// next run.
+fn commit(
+    files: Files,
+    journal: Option<Journal>,
+    names: &[String],
+    map: Option<String>,
+    report: &mut Report,
+    prefix: Option<&str>,
+) -> Result<()> {
+    let Files { outlet, folder, name, replaces, lock, .. } = files;
+    if let Some(map) = map {
+        let path: PathBuf = folder.join(format!("{name}.map"));
+        std::fs::write(&path, map).map_err(|e| Error::io("cannot write the map of bad sectors", e).in_path(&path))?;
+        report.notes.push(format!("the format keeps no map of bad sectors; it is in {name}.map, a ddrescue mapfile"));
+    }
+    if let Some(mut journal) = journal {
+        let value =
+            serde_json::to_value(&*report).map_err(|e| Error::usage("the report has no JSON form").because(e))?;
+        journal.add(&Record::Sealed { files: names.to_vec(), report: value })?;
+    }
+    for old in replaces.iter().filter(|old| !names.contains(old)) {
+        if outlet.exists(old)? {
+            outlet.remove(old)?;
+        }
+    }
+    name_files(&*outlet, names, &name, report, prefix)?;
+    drop(lock);
+    Ok(())
+}
+
+/// The last steps of a commit, which a run that was cut short in them repeats.
+pub(crate) fn name_files(
+    outlet: &dyn tintype_core::Outlet,
+    names: &[String],
+    name: &str,
+    report: &Report,
+    prefix: Option<&str>,
+) -> Result<()> {
+    Partial::commit(outlet, names)?;
+    if let Some(prefix) = prefix {
+        report.write(prefix)?;
+    }
+    let journal = format!("{name}{}", crate::journal::JOURNAL);
+    if outlet.exists(&journal)? {
+        outlet.remove(&journal)?;
+        outlet.sync()?;
+    }
+    Ok(())
+}
+
+fn uncached(path: &std::path::Path) -> Result<Arc<dyn Source>> {
+    Ok(match crate::open::medium_of(path)? {
+        crate::open::Medium::Drive => Arc::new(tintype_device::block::open(path)?),
+        _ => Arc::new(tintype_device::file::Uncached::open(path)?),
+    })
+}
+
+/// Reads an image back and compares its digests; where they differ, names the first ranges if the source can be read again.
+fn prove(image: Arc<dyn Source>, proved: &Proved<'_>) -> Result<Verification> {
+    let outcome = pipeline::run(Job {
+        input: Input::Source(Arc::clone(&image)),
+        from: 0,
+        lanes: Vec::new(),
+        hashers: proved.digests.iter().map(|(a, _)| Hasher::new(*a)).collect(),
+        policy: Policy { on_corrupt: pipeline::OnCorrupt::Record, ..Policy::default() },
+        title: "reading back what was written".into(),
+        watch: Arc::clone(proved.watch),
+    });
+    if let Some(error) = outcome.error {
+        return Err(error);
+    }
+    let found: Vec<(Algorithm, Digest)> = outcome.hashers.into_iter().map(|h| (h.algorithm(), h.finish())).collect();
+    let matches = found == proved.digests && outcome.corrupt.is_empty();
+    let mut differs: Vec<Range> = outcome.corrupt.iter().map(|(e, _)| Range::from(*e)).collect();
+    if !matches {
+        proved.watch.event(&Event::Warning("what was read back is not what was written".into()));
+        if let Some(source) = proved.source
+            && differs.is_empty()
+        {
+            let limit = crate::compare::Limit { ranges: 16, skip: proved.lost };
+            differs = crate::compare::differences(source, &image, &limit, proved.watch)?
+                .into_iter()
+                .map(Range::from)
+                .collect();
+        }
+    }
+    Ok(Verification {
+        matches,
+        method: "the written image was read back past the page cache and its digests compared".into(),
+        digests: found.iter().map(|(a, d)| (a.name().to_owned(), d.to_hex())).collect(),
+        differs,
+    })
+}

@@ -1,0 +1,323 @@
+//! `verify`: prove an image by its structure, its checksums and its stored digests, or against another source.
+
+use crate::compare::{self, Limit};
+use crate::open::Opened;
+use crate::pipeline::{self, Input, Job, OnCorrupt, Policy};
+use crate::report::{self, Range, by_name};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+use tintype_codec::digest::{Algorithm, Hasher};
+use tintype_core::{Covers, Error, ExtentMap, Kind, Result, Severity, Source, Watch};
+
+/// What to verify.
+pub struct Request<'a> {
+    /// The image.
+    pub image: &'a Opened,
+    /// Another source that it has to be equal to.
+    pub against: Option<&'a Opened>,
+    /// Digests to compute besides the stored ones.
+    pub digests: Vec<Algorithm>,
+    /// Shows the work, and says when to stop.
+    pub watch: Arc<dyn Watch>,
+}
+
+/// What verifying came to.
+#[derive(Debug, Serialize)]
+pub struct Verified {
+    /// The image.
+    pub source: String,
+    /// Its format.
+    pub format: String,
+    /// Logical bytes.
+    pub size: u64,
+    /// True only if everything that was checked holds, and something was checked that proves the bytes.
+    pub verified: bool,
+    /// What proves the bytes, in words.
+    pub proof: Vec<String>,
+    /// Computed digests.
+    pub digests: BTreeMap<String, String>,
+    /// Stored digests, and whether they hold.
+    pub stored: Vec<StoredCheck>,
+    /// Structural findings.
+    pub findings: Vec<FindingEntry>,
+    /// Ranges whose checksums do not hold.
+    pub corrupt: Vec<CorruptRange>,
+    /// Ranges that differ from `--against`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<Range>,
+    /// Bytes by state.
+    pub extents: BTreeMap<String, u64>,
+    /// Ranges the image itself says are lost.
+    pub bad: Vec<Range>,
+    /// Seconds it took.
+    pub seconds: f64,
+}
+
+/// A stored digest that was checked.
+#[derive(Debug, Serialize)]
+pub struct StoredCheck {
+    /// Algorithm.
+    pub algorithm: String,
+    /// Where it is stored.
+    pub place: String,
+    /// The stored value.
+    pub stored: String,
+    /// The computed value.
+    pub computed: String,
+    /// Whether they are equal.
+    pub matches: bool,
+}
+
+/// A structural finding.
+#[derive(Debug, Serialize)]
+pub struct FindingEntry {
+    /// `warning` or `damage`.
+    pub severity: &'static str,
+    /// In words.
+    pub what: String,
+    /// The file.
+    pub file: Option<String>,
+    /// Where in the file.
+    pub offset: Option<u64>,
+    /// The logical bytes it touches.
+    pub touches: Option<Range>,
+}
+
+/// A range whose checksum does not hold.
+#[derive(Debug, Serialize)]
+pub struct CorruptRange {
+    /// First logical byte.
+    pub offset: u64,
+    /// Bytes.
+    pub len: u64,
+    /// In words.
+    pub what: String,
+    /// What lies there, if the partition table tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition: Option<String>,
+}
+
+/// Verifies. Damage is a result, not an error.
+pub fn run(request: &Request<'_>) -> Result<Verified> {
+    let clock = Instant::now();
+    let image = request.image;
+    let source = &image.source;
+    let mut verified = Verified {
+        source: image.locator.clone(),
+        format: image.format.name.to_owned(),
+        size: source.len(),
+        verified: true,
+        proof: Vec::new(),
+        digests: BTreeMap::new(),
+        stored: Vec::new(),
+        findings: Vec::new(),
+        corrupt: Vec::new(),
+        differs: Vec::new(),
+        extents: BTreeMap::new(),
+        bad: Vec::new(),
+        seconds: 0.0,
+    };
+    structure(image, &mut verified)?;
+    let expected = expected_digests(image, &mut verified.findings);
+    if let Some(other) = request.against {
+        against(image, other, &mut verified, &request.watch)?;
+    }
+    let whole = Arc::ptr_eq(source, &image.image.disk);
+    if image.format.caps.checksums {
+        verified.proof.push("the checksum of every chunk".into());
+    }
+    if !expected.is_empty() && whole {
+        verified.proof.push("the stored digests".into());
+    }
+    if verified.proof.is_empty() && request.against.is_none() {
+        return Err(Error::usage(format!(
+            "nothing proves a {} image: it stores no checksum and no digest, and there is no report beside it; give --against SOURCE",
+            image.format.title
+        ))
+        .in_path(&image.path));
+    }
+    // With nothing stored, what --against read is all there is to prove.
+    if image.format.caps.checksums || !expected.is_empty() || !request.digests.is_empty() {
+        read_all(request, &expected, whole, &mut verified)?;
+    }
+    verified.seconds = clock.elapsed().as_secs_f64();
+    Ok(verified)
+}
+
+fn structure(image: &Opened, verified: &mut Verified) -> Result<()> {
+    for warning in &image.image.warnings {
+        verified.findings.push(FindingEntry {
+            severity: "warning",
+            what: warning.clone(),
+            file: None,
+            offset: None,
+            touches: None,
+        });
+    }
+    // A sound structure alone says nothing about the bytes, so it is no proof.
+    let Some(check) = image.format.check else { return Ok(()) };
+    for finding in check(&image.request)? {
+        if finding.severity == Severity::Damage {
+            verified.verified = false;
+        }
+        verified.findings.push(FindingEntry {
+            severity: if finding.severity == Severity::Damage { "damage" } else { "warning" },
+            what: finding.what,
+            file: finding.file,
+            offset: finding.offset,
+            touches: finding.touches.map(|(offset, len)| Range { offset, len }),
+        });
+    }
+    Ok(())
+}
+
+struct Expected {
+    algorithm: Algorithm,
+    value: String,
+    place: String,
+}
+
+/// Digests over the whole that the image, or else the report beside it, stores.
+fn expected_digests(image: &Opened, findings: &mut Vec<FindingEntry>) -> Vec<Expected> {
+    let mut list = Vec::new();
+    for digest in &image.image.disk.facts().digests {
+        if let (Ok(algorithm), Covers::Whole) = (digest.algorithm.parse::<Algorithm>(), &digest.covers) {
+            list.push(Expected { algorithm, value: digest.hex(), place: "the image".into() });
+        }
+    }
+    let beside = format!("{}.report.json", image.path.display());
+    if let Some(report) = report::read(Path::new(&beside)) {
+        if report.size != image.image.disk.len() {
+            findings.push(FindingEntry {
+                severity: "warning",
+                what: format!("{beside} is about {} bytes, the image has {}", report.size, image.image.disk.len()),
+                file: None,
+                offset: None,
+                touches: None,
+            });
+        }
+        for (name, value) in report.digests {
+            if let Ok(algorithm) = name.parse::<Algorithm>() {
+                list.push(Expected { algorithm, value, place: beside.clone() });
+            }
+        }
+    }
+    list
+}
+
+fn read_all(request: &Request<'_>, expected: &[Expected], whole: bool, verified: &mut Verified) -> Result<()> {
+    let mut algorithms: Vec<Algorithm> = request.digests.clone();
+    if whole {
+        algorithms.extend(expected.iter().map(|e| e.algorithm));
+    }
+    let mut unique: Vec<Algorithm> = Vec::new();
+    for algorithm in algorithms {
+        if !unique.contains(&algorithm) {
+            unique.push(algorithm);
+        }
+    }
+    let outcome = pipeline::run(Job {
+        input: Input::Source(Arc::clone(&request.image.source)),
+        from: 0,
+        lanes: Vec::new(),
+        hashers: unique.iter().map(|a| Hasher::new(*a)).collect(),
+        policy: Policy { on_corrupt: OnCorrupt::Record, ..Policy::default() },
+        title: "verifying".into(),
+        watch: Arc::clone(&request.watch),
+    });
+    if let Some(error) = outcome.error {
+        return Err(error);
+    }
+    for hasher in outcome.hashers {
+        let name = hasher.algorithm().name().to_owned();
+        verified.digests.insert(name, hasher.finish().to_hex());
+    }
+    if whole {
+        for item in expected {
+            let computed = verified.digests.get(item.algorithm.name()).cloned().unwrap_or_default();
+            let matches = computed == item.value;
+            verified.verified &= matches;
+            verified.stored.push(StoredCheck {
+                algorithm: item.algorithm.name().to_owned(),
+                place: item.place.clone(),
+                stored: item.value.clone(),
+                computed,
+                matches,
+            });
+        }
+    }
+    let table = tintype_volumes::tables::read(&*request.image.image.disk).ok().flatten();
+    for (extent, what) in outcome.corrupt {
+        verified.verified = false;
+        let partition = table.as_ref().and_then(|t| {
+            let hit = t
+                .partitions
+                .iter()
+                .find(|p| extent.offset < p.offset.saturating_add(p.len) && p.offset < extent.end())?;
+            Some(format!("partition {}", hit.number))
+        });
+        verified.corrupt.push(CorruptRange { offset: extent.offset, len: extent.len, what, partition });
+    }
+    verified.extents = by_name(&outcome.totals);
+    verified.bad = outcome.lost.iter().map(Range::from).collect();
+    // What could not be read now, and is not recorded as lost in the image, is damage of the file it lies in.
+    let known: ExtentMap = tintype_core::extents(&*request.image.source, 0, verified.size)
+        .filter_map(|e| e.ok().filter(|e| e.state.is_lost()))
+        .collect();
+    for lost in outcome.lost.iter() {
+        if known.get(lost.offset).is_none_or(|k| k.end() < lost.end()) {
+            verified.verified = false;
+            let what = "the image's own file cannot be read here".to_owned();
+            verified.corrupt.push(CorruptRange { offset: lost.offset, len: lost.len, what, partition: None });
+        }
+    }
+    Ok(())
+}
+
+fn against(image: &Opened, other: &Opened, verified: &mut Verified, watch: &Arc<dyn Watch>) -> Result<()> {
+    let skip = ExtentMap::new();
+    let (a, b) = (&image.source, &other.source);
+    if a.len() > b.len() || (a.len() < b.len() && other.medium != crate::open::Medium::Drive) {
+        verified.verified = false;
+        verified.findings.push(FindingEntry {
+            severity: "damage",
+            what: format!("the image has {} bytes, {} has {}", a.len(), other.locator, b.len()),
+            file: None,
+            offset: None,
+            touches: None,
+        });
+    }
+    let found = match compare::compare(a, b, &Limit { ranges: 1000, skip: &skip }, watch) {
+        Ok(found) => found,
+        Err(e) if e.kind() == Kind::Corrupt => {
+            verified.verified = false;
+            verified.findings.push(FindingEntry {
+                severity: "damage",
+                what: e.chain(),
+                file: None,
+                offset: e.offset(),
+                touches: None,
+            });
+            return Ok(());
+        }
+        Err(e) => return Err(e),
+    };
+    verified.verified &= found.differs.is_empty();
+    verified.differs = found.differs.into_iter().map(Range::from).collect();
+    let lost: u64 = found.lost.iter().map(|e| e.len).sum();
+    if lost > 0 {
+        verified.verified = false;
+        verified.findings.push(FindingEntry {
+            severity: "warning",
+            what: format!("{lost} bytes could not be compared, because one side could not be read there"),
+            file: None,
+            offset: found.lost.iter().next().map(|e| e.offset),
+            touches: None,
+        });
+    }
+    verified.proof.push(format!("{}, byte by byte", other.locator));
+    Ok(())
+}
