@@ -1,7 +1,7 @@
 //! Deflate of whole buffers, for formats that compress independent chunks: E01, qcow2, VMDK, DMG, BGZF.
 //!
 //! [`Compressor`] and [`Decompressor`] are kept one per worker and used again and again. Which engine stands behind a
-//! [`Level`] is decided in [`Engine::new`] alone: a faster encoder for some levels is one more variant there.
+//! [`Level`] is decided in `Engine::new` alone: a faster encoder for some levels is one more variant there.
 
 mod ffi;
 #[cfg(test)]

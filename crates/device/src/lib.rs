@@ -1,21 +1,31 @@
 //! Linux: drives, files and folders as sources, disks and outlets.
 //!
 //! The only crate that asks the kernel for anything about drives. [`open`] gives whatever a path names as a source;
-//! [`file`], [`block`] and [`folder`] have the parts.
+//! [`file`], [`block`], [`disk`] and [`folder`] have the parts, [`enumerate`] lists drives, and [`guard`] keeps targets
+//! from being written that must not be.
 
 pub mod block;
 mod direct;
 pub mod disk;
+pub mod enumerate;
 mod extents;
 mod fault;
 pub mod file;
 pub mod folder;
-pub mod identity;
+pub mod guard;
+mod identity;
 mod ioctl;
+mod mounts;
 mod positional;
 mod presence;
+#[cfg(test)]
+mod recorded;
+mod stack;
+mod sysfs;
 mod target;
 mod writeback;
+
+pub use sysfs::System;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -117,7 +117,7 @@ pub fn run(request: Request) -> Result<Imaged> {
     let mut notes = Vec::new();
     for (wish, format) in targets.iter().zip(&formats) {
         if let Some(opened) = source {
-            guard(opened, wish)?;
+            notes.extend(guard(opened, wish)?);
         }
         notes.extend(losses(format, source.map(|o| &*o.source), &facts, verb)?);
     }
@@ -256,10 +256,10 @@ fn refuse_double(targets: &[Wish]) -> Result<()> {
 }
 
 /// Refuses a target that is the source, or one of its files, or lies on the drive that is read.
-fn guard(opened: &Opened, wish: &Wish) -> Result<()> {
+fn guard(opened: &Opened, wish: &Wish) -> Result<Vec<String>> {
     use std::os::unix::fs::MetadataExt;
     let locator = tintype_core::Locator::parse(&wish.locator)?;
-    let Place::Path(path) = &locator.place else { return Ok(()) };
+    let Place::Path(path) = &locator.place else { return Ok(Vec::new()) };
     let folder = opened.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
     if let Ok(target) = std::fs::metadata(path) {
         let files = opened.image.files.iter().map(|f| folder.join(f)).chain([opened.path.clone()]);
@@ -269,10 +269,13 @@ fn guard(opened: &Opened, wish: &Wish) -> Result<()> {
             }
         }
     }
-    if opened.medium == crate::open::Medium::Drive {
-        tintype_device::guard::refuse_image_on_source(path, &opened.path)?;
+    // Two files on one drive are nothing to warn of; a drive and a file on it are.
+    if opened.medium != crate::open::Medium::Drive {
+        return Ok(Vec::new());
     }
-    Ok(())
+    let request = tintype_device::guard::Request { sources: vec![opened.path.clone()] };
+    let warnings = tintype_device::guard::check_target(path, &request)?;
+    Ok(warnings.iter().map(ToString::to_string).collect())
 }
 
 /// What the image will not keep of what the source has, one sentence each.

@@ -110,7 +110,7 @@ pub struct Resumption {
 }
 
 /// Everything about one finished image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Program and version.
     pub program: String,

@@ -65,7 +65,9 @@ pub struct Restored {
 
 /// Checks everything that can be checked before the first byte is written.
 pub fn plan(image: &Opened, drive: &Path) -> Result<Plan> {
-    let mut warnings = tintype_device::guard::check_target(drive, Some(&image.path))?;
+    let request = tintype_device::guard::Request { sources: vec![image.path.clone()] };
+    let mut warnings: Vec<String> =
+        tintype_device::guard::check_target(drive, &request)?.iter().map(ToString::to_string).collect();
     warnings.extend(image.image.warnings.iter().cloned());
     let target = tintype_device::block::open(drive)?;
     let (have, need) = (target.len(), image.source.len());
@@ -120,7 +122,7 @@ pub fn run(request: Request) -> Result<Restored> {
         None => stored.keys().copied().collect(),
     };
     let names: Vec<String> = digests.iter().map(|a| a.name().to_owned()).collect();
-    let disk: Arc<dyn Disk> = Arc::new(tintype_device::block::BlockDisk::open(&drive)?);
+    let disk: Arc<dyn Disk> = Arc::new(tintype_device::disk::BlockDisk::open(&drive)?);
     let target_id = SourceId::of(&drive.to_string_lossy(), Some(&drive), Some(&*disk as &dyn Source));
     let header = Header {
         tintype_journal: journal::VERSION,

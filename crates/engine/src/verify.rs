@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use tintype_codec::digest::{Algorithm, Hasher};
-use tintype_core::{Covers, Error, ExtentMap, Kind, Result, Severity, Source, Watch};
+use tintype_core::{Covers, Error, ExtentMap, Kind, Result, Severity, Watch};
 
 /// What to verify.
 pub struct Request<'a> {

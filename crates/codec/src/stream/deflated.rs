@@ -168,7 +168,8 @@ impl Deflated {
         self.feed.skip(run.consumed);
         self.piece_end = run.out;
         self.check.update(&self.buf[self.piece_start..run.out]);
-        self.member_len += (run.out - self.piece_start) as u64;
+        // Only its lower half counts in the end, and a checkpoint may have started it anywhere.
+        self.member_len = self.member_len.wrapping_add((run.out - self.piece_start) as u64);
         self.at_block = run.stop == Stop::BlockEnd;
         match run.stop {
             Stop::End => self.phase = Phase::Trailer,

@@ -280,7 +280,8 @@ impl<S: Stage + 'static> Decoder for Stream<S> {
             out[filled..filled + n].copy_from_slice(&rest[..n]);
             self.taken += n;
             filled += n;
-            self.out_offset += n as u64;
+            // A hostile checkpoint may start anywhere.
+            self.out_offset = self.out_offset.saturating_add(n as u64);
             if filled == out.len() {
                 break;
             }

@@ -1,0 +1,178 @@
+//! `image SOURCE IMAGE...`
+
+use super::Context;
+use super::common::{CaseArgs, ContentArgs, InputArgs, OutputArgs, ProofArgs, size};
+use crate::output::{Output, Status};
+use std::sync::Arc;
+use tintype_core::{Error, Result};
+use tintype_engine::image::{From, Imaged, Reports, Request, Run};
+use tintype_engine::report::Report;
+
+/// Options of `image`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  tintype image /dev/sdb disk.img                        raw, sparse, with SHA-256
+  tintype image /dev/sdb case17.E01 --case 17 --verify   evidence, with MD5 and SHA-1, proved
+  tintype image /dev/sdb a.E01 b.img.zst                 two images in one read
+  dd if=/dev/sdb | tintype image - disk.img.gz           from a stream
+
+A run that was interrupted goes on when the same command is given again.")]
+pub struct Args {
+    /// What to image: a drive, a file, an image, or - for standard input
+    #[arg(value_name = "SOURCE", value_hint = clap::ValueHint::AnyPath)]
+    source: String,
+    /// The images; the extension says the format
+    #[arg(value_name = "IMAGE", required = true, value_hint = clap::ValueHint::FilePath)]
+    pub images: Vec<String>,
+    /// Length of standard input, for formats that have to know it
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Input")]
+    size: Option<u64>,
+    #[command(flatten)]
+    input: InputArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    content: ContentArgs,
+    #[command(flatten)]
+    proof: ProofArgs,
+    #[command(flatten)]
+    case: CaseArgs,
+}
+
+/// Runs it.
+pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
+    let from = from(&args.source, &args.input, args.size, context)?;
+    let imaged = tintype_engine::image::run(Request {
+        verb: "image",
+        from,
+        facts: args.case.facts(),
+        targets: args.images.iter().map(|i| args.output.wish(i)).collect(),
+        overwrite: args.output.overwrite(),
+        digests: args.content.digests()?,
+        policy: args.content.policy()?,
+        fill: args.content.fill_words(),
+        proof: args.proof.proof(),
+        reports: match &args.case.report {
+            Some(prefix) => Reports::Prefix(prefix.clone()),
+            None => Reports::Beside,
+        },
+        run: if args.output.dry_run { Run::Dry } else { Run::Real },
+        command: std::env::args().collect(),
+        watch: Arc::clone(&context.watch) as _,
+    })?;
+    conclude(&imaged, context, Fresh::Acquired)
+}
+
+/// What is read: standard input, or something with positions.
+pub fn from(source: &str, input: &InputArgs, size: Option<u64>, context: &Context<'_>) -> Result<From> {
+    if source == "-" {
+        return Ok(From::Stream(Box::new(std::io::stdin()), size));
+    }
+    if size.is_some() {
+        return Err(Error::usage("--size is for standard input; files and drives know their size"));
+    }
+    Ok(From::Opened(Box::new(tintype_engine::open::open(source, &input.inputs(context))?)))
+}
+
+/// Whether lost sectors were lost by this run or carried over from an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fresh {
+    /// This run read the medium.
+    Acquired,
+    /// Another run did.
+    Carried,
+}
+
+/// Prints what imaging came to and gives the status.
+pub fn conclude(imaged: &Imaged, context: &Context<'_>, fresh: Fresh) -> Result<Status> {
+    let out = Output::new(context.common, context.stdout);
+    if !imaged.plan.is_empty() {
+        let text: String = imaged.plan.iter().map(|l| format!("would {l}\n")).collect();
+        out.result(&serde_json::json!({ "plan": imaged.plan }), &text)?;
+        return Ok(Status::Done);
+    }
+    let mut text = String::new();
+    for report in &imaged.reports {
+        if imaged.already.contains(&report.target) {
+            text.push_str(&format!(
+                "{}: the same command has finished it before, on {}\n",
+                report.target, report.ended
+            ));
+        } else {
+            text.push_str(&summary(report));
+        }
+    }
+    let mut status = Status::Done;
+    for report in &imaged.reports {
+        let lost = !report.bad.is_empty() || !report.unread.is_empty();
+        if lost && fresh == Fresh::Acquired || report.verification.as_ref().is_some_and(|v| !v.matches) {
+            status = Status::Found;
+        }
+    }
+    let failed: Vec<_> = imaged
+        .failed
+        .iter()
+        .map(|(name, e)| serde_json::json!({"target": name, "message": e.chain(), "kind": e.kind().name()}))
+        .collect();
+    for (name, error) in &imaged.failed {
+        text.push_str(&format!("{name}: failed: {}\n", error.chain()));
+        status = Status::Failed;
+    }
+    match (&imaged.reports[..], failed.is_empty()) {
+        ([only], true) => out.result(&document(only), &text)?,
+        (all, _) => {
+            let documents: Vec<_> = all.iter().map(document).collect();
+            let first = all.first().map(document).unwrap_or_default();
+            let mut whole = first;
+            whole["targets"] = documents.into();
+            whole["failed"] = failed.into();
+            out.result(&whole, &text)?;
+        }
+    }
+    Ok(status)
+}
+
+/// The report with the common fields of results.
+pub fn document(report: &Report) -> serde_json::Value {
+    let mut value = serde_json::to_value(report).unwrap_or_default();
+    value["source_identity"] = value["source"].take();
+    value["source"] = report.source.locator.clone().into();
+    value
+}
+
+/// A few lines for people.
+pub fn summary(report: &Report) -> String {
+    let mut text = format!(
+        "{}: {} bytes of {}, {} bytes stored\n",
+        report.target, report.size, report.source.locator, report.written
+    );
+    for (name, value) in &report.digests {
+        text.push_str(&format!("  {name:<8}{value}\n"));
+    }
+    let bad: u64 = report.bad.iter().map(|r| r.len).sum();
+    let unread: u64 = report.unread.iter().map(|r| r.len).sum();
+    if bad > 0 {
+        text.push_str(&format!("  {bad} bytes in {} ranges could not be read\n", report.bad.len()));
+    }
+    if unread > 0 {
+        text.push_str(&format!(
+            "  {unread} bytes were left untried after many failures; `tintype rescue` is made for such drives\n"
+        ));
+    }
+    for note in &report.notes {
+        text.push_str(&format!("  note: {note}\n"));
+    }
+    if let Some(v) = &report.verification {
+        let word = if v.matches {
+            "verified: it reads back as it was written"
+        } else {
+            "NOT VERIFIED: what reads back differs"
+        };
+        text.push_str(&format!("  {word}\n"));
+        for range in &v.differs {
+            text.push_str(&format!("    differs: {} bytes from offset {}\n", range.len, range.offset));
+        }
+    }
+    text
+}

@@ -1,0 +1,179 @@
+//! Shows progress, keeps the log, and hears the signals.
+
+use crate::cli::{Common, ProgressKind};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tintype_core::{Error, Event, Result, Watch};
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Makes SIGINT, SIGTERM and SIGHUP ask the work to stop; a second one ends the program at once.
+pub fn hear_signals() -> Result<()> {
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    })
+    .map_err(|e| Error::usage("signals cannot be heard").because(e))
+}
+
+/// How often progress is told in JSON.
+const JSON_EVERY: Duration = Duration::from_millis(500);
+
+/// The watch of the command line.
+pub struct Teller {
+    progress: ProgressKind,
+    quiet: bool,
+    log: Option<Mutex<File>>,
+    stage: Mutex<Stage>,
+}
+
+#[derive(Default)]
+struct Stage {
+    bar: Option<ProgressBar>,
+    title: String,
+    total: Option<u64>,
+    since: Option<Instant>,
+    told: Option<Instant>,
+    done: u64,
+}
+
+impl Teller {
+    /// A watch that shows what `common` asks for.
+    pub fn new(common: &Common) -> Result<Arc<Self>> {
+        let log = match &common.log {
+            Some(path) => {
+                let file = File::options().create(true).append(true).open(path);
+                Some(Mutex::new(file.map_err(|e| Error::io("cannot open the log", e).in_path(path))?))
+            }
+            None => None,
+        };
+        let progress = match common.progress {
+            Some(kind) => kind,
+            None if !common.quiet && std::io::stderr().is_terminal() => ProgressKind::Bar,
+            None => ProgressKind::None,
+        };
+        Ok(Arc::new(Teller { progress, quiet: common.quiet, log, stage: Mutex::new(Stage::default()) }))
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log(&self, text: &str) {
+        if let Some(log) = &self.log {
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = writeln!(log, "{} {text}", tintype_engine::report::now());
+        }
+    }
+
+    fn json(&self, value: serde_json::Value) {
+        if self.progress == ProgressKind::Json {
+            let _ = writeln!(std::io::stderr().lock(), "{value}");
+        }
+    }
+
+    fn begin(&self, title: &str, total: Option<u64>) {
+        let mut stage = self.stage();
+        *stage = Stage { title: title.to_owned(), total, since: Some(Instant::now()), ..Stage::default() };
+        if self.progress == ProgressKind::Bar {
+            let bar = match total {
+                Some(total) => ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr()),
+                None => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()),
+            };
+            let template = match total {
+                Some(_) => {
+                    "{msg} {wide_bar} {percent}% {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left"
+                }
+                None => "{msg} {binary_bytes} {binary_bytes_per_sec} {elapsed}",
+            };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+            bar.set_message(title.to_owned());
+            stage.bar = Some(bar);
+        }
+        drop(stage);
+        self.json(serde_json::json!({"event": "begin", "title": title, "total": total}));
+    }
+
+    fn progress(&self, done: u64, lost: u64) {
+        let mut stage = self.stage();
+        stage.done = done;
+        if let Some(bar) = &stage.bar {
+            bar.set_position(done);
+            if lost > 0 {
+                bar.set_message(format!("{} ({lost} bytes lost)", stage.title));
+            }
+        }
+        if self.progress == ProgressKind::Json && stage.told.is_none_or(|t| t.elapsed() >= JSON_EVERY) {
+            stage.told = Some(Instant::now());
+            let seconds = stage.since.map_or(0.0, |s| s.elapsed().as_secs_f64());
+            let rate = if seconds > 0.0 { done as f64 / seconds } else { 0.0 };
+            let left = stage.total.filter(|_| rate > 0.0).map(|t| t.saturating_sub(done) as f64 / rate);
+            let total = stage.total;
+            drop(stage);
+            self.json(serde_json::json!({
+                "event": "progress", "done": done, "total": total, "lost": lost,
+                "bytes_per_second": rate.round(), "seconds_left": left.map(f64::round),
+            }));
+        }
+    }
+
+    fn end(&self) {
+        let mut stage = self.stage();
+        if let Some(bar) = stage.bar.take() {
+            bar.finish_and_clear();
+        }
+        let done = stage.done;
+        let title = std::mem::take(&mut stage.title);
+        drop(stage);
+        self.json(serde_json::json!({"event": "end", "title": title, "done": done}));
+    }
+
+    fn say(&self, kind: &str, text: &str) {
+        let stage = self.stage();
+        match (&stage.bar, self.progress) {
+            (_, ProgressKind::Json) => {
+                drop(stage);
+                self.json(serde_json::json!({"event": kind, "message": text}));
+            }
+            (Some(bar), _) => bar.suspend(|| {
+                let _ = writeln!(std::io::stderr().lock(), "tintype: {text}");
+            }),
+            (None, _) if self.quiet && kind != "warning" => {}
+            (None, _) => {
+                let _ = writeln!(std::io::stderr().lock(), "tintype: {text}");
+            }
+        }
+    }
+}
+
+impl Watch for Teller {
+    fn event(&self, event: &Event) {
+        match event {
+            Event::Begin { title, total } => {
+                self.log(title);
+                self.begin(title, *total);
+            }
+            Event::Progress { done, lost } => self.progress(*done, *lost),
+            Event::End => self.end(),
+            Event::Note(text) => {
+                self.log(text);
+                self.say("note", text);
+            }
+            Event::Warning(text) => {
+                self.log(&format!("warning: {text}"));
+                self.say("warning", &format!("warning: {text}"));
+            }
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        STOP.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,137 @@
+//! What the fuzz targets share: reading everything there is, within bounds.
+
+use std::sync::Arc;
+use tintype_core::testing::{MemoryOutlet, Model, create_request, feed_model, open_request};
+use tintype_core::{CreateRequest, Extent, Image, Limits, OpenRequest, Seal, Source, State, extents};
+
+/// Most bytes that are read of one image: a small file may claim to be a large disk.
+const MOST: u64 = 4 << 20;
+/// Most extents that are walked.
+const EXTENTS: usize = 10_000;
+
+/// Opens `data` as `format` and reads what it holds. Errors are right; panics, hangs and large allocations are not.
+pub fn open(format: &str, data: &[u8]) {
+    let format = tintype_formats::by_name(format).expect("the target is named after a format");
+    let Some(open) = format.open else { return };
+    let request = request(format.extensions.first().copied().unwrap_or("img"), data);
+    if let Some(check) = format.check {
+        let _ = check(&request);
+    }
+    if let Ok(image) = open(&request) {
+        read(&image);
+    }
+}
+
+/// What would open `data` under the name of a first file. A second file, if a marker cuts the data in two, is beside it.
+fn request(extension: &str, data: &[u8]) -> OpenRequest {
+    const CUT: &[u8] = b"--cut--";
+    let outlet = MemoryOutlet::new();
+    let (first, second) = match data.windows(CUT.len()).position(|w| w == CUT) {
+        Some(at) => (&data[..at], Some(&data[at + CUT.len()..])),
+        None => (data, None),
+    };
+    let name = format!("f.{extension}");
+    outlet.insert(&name, first.to_vec());
+    if let Some(second) = second {
+        for next in ["f.e02", "f.E02", "f.s02", "f.002", "f.ab", "f.02"] {
+            outlet.insert(next, second.to_vec());
+        }
+    }
+    OpenRequest { limits: Limits { allocation: 64 << 20, tables: 64 << 20, depth: 20, files: 100 }, ..open_request(&outlet, &name) }
+}
+
+/// Reads an image, its parts, its extents and its details.
+fn read(image: &Image) {
+    walk(&*image.disk);
+    for part in image.parts.iter().take(20) {
+        walk(&*part.source);
+    }
+}
+
+fn walk(disk: &dyn Source) {
+    let len = disk.len();
+    let _ = disk.facts();
+    for extent in extents(disk, 0, len).take(EXTENTS) {
+        let Ok(extent) = extent else { break };
+        assert!(extent.len > 0 && extent.end() <= len, "{extent:?} leaves a disk of {len} bytes");
+    }
+    let mut buf = vec![0; 70_000];
+    let mut at = 0;
+    while at < len.min(MOST) {
+        let now = (len - at).min(buf.len() as u64) as usize;
+        let _ = disk.read_at(&mut buf[..now], at);
+        let _ = disk.detail_at(at);
+        at += now as u64;
+    }
+    // The end, and odd places on the way there.
+    for at in [len.saturating_sub(1), len / 2, len / 3] {
+        if at < len {
+            let now = (len - at).min(513) as usize;
+            let _ = disk.read_at(&mut buf[..now], at);
+        }
+    }
+    let _ = disk.read_at(&mut buf[..1], len);
+}
+
+/// Writes a disk that `data` describes, reads it, and panics unless it came back.
+pub fn round_trip(format: &str, data: &[u8]) {
+    let format = tintype_formats::by_name(format).expect("the target is named after a format");
+    let (Some(create), Some(open)) = (format.create, format.open) else { return };
+    let Some((model, choice)) = model(data) else { return };
+    let outlet = MemoryOutlet::new();
+    let name = format!("f.{}", format.extensions[0]);
+    let mut request: CreateRequest = create_request(outlet.clone(), &name, &model);
+    if let Some(word) = format.caps.compression.get(choice as usize % format.caps.compression.len().max(1)) {
+        request.compression = word.parse().ok();
+    }
+    if format.caps.split && choice & 0x40 != 0 {
+        request.split = Some(1 << 20);
+    }
+    // A format may refuse a disk that it cannot hold, such as one with half a sector.
+    let Ok(mut sink) = create(&request) else { return };
+    let digests = sink.feed().digests.into_iter().map(|d| (d.clone(), vec![1; if d == "md5" { 16 } else { 20 }])).collect();
+    let carries = sink.feed().carries;
+    let len = model.bytes.len() as u64;
+    feed_model(&mut *sink, &model, 0, len, 1 + usize::from(choice & 7)).expect("memory takes everything");
+    let lost: Vec<Extent> = model.runs.iter().filter(|r| r.state.is_lost()).copied().collect();
+    sink.finish(&Seal { len, digests, lost }).expect("memory takes everything");
+    let image = open(&open_request(&outlet, &name)).expect("our own image opens");
+    let disk: Arc<dyn Source> = image.disk;
+    assert_eq!(disk.len(), len);
+    let mut back = vec![0; model.bytes.len()];
+    disk.read_at(&mut back, 0).expect("our own image reads");
+    assert!(back == model.bytes, "the bytes differ");
+    for run in model.runs.iter().filter(|r| r.state.is_lost() && carries.has(r.state)) {
+        for extent in extents(&*disk, run.offset, run.end()) {
+            assert_eq!(extent.expect("an extent").state, run.state, "{run:?}");
+        }
+    }
+}
+
+/// A disk of at most 2 MiB: pairs of a state and a length in sectors, then bytes to fill it from.
+fn model(data: &[u8]) -> Option<(Model, u8)> {
+    let (&[choice, count, tail], rest) = data.split_first_chunk::<3>()?;
+    let (runs, fill) = rest.split_at_checked(usize::from(count) * 2)?;
+    let mut model = Model { bytes: Vec::new(), runs: Vec::new(), sector: 512 };
+    for run in runs.chunks_exact(2) {
+        let state = State::ALL[usize::from(run[0]) % State::ALL.len()];
+        push(&mut model, state, (usize::from(run[1]) % 32 + 1) * 512, fill);
+    }
+    push(&mut model, State::Data, usize::from(tail), fill);
+    Some((model, choice))
+}
+
+fn push(model: &mut Model, state: State, len: usize, fill: &[u8]) {
+    if len == 0 {
+        return;
+    }
+    let at = model.bytes.len();
+    match state {
+        State::Data => model.bytes.extend((0..len).map(|i| fill.get((at + i) % fill.len().max(1)).copied().unwrap_or(1))),
+        _ => model.bytes.resize(at + len, 0),
+    }
+    match model.runs.last_mut() {
+        Some(last) if last.state == state => last.len += len as u64,
+        _ => model.runs.push(Extent::new(at as u64, len as u64, state)),
+    }
+}

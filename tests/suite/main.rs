@@ -1,0 +1,39 @@
+//! The whole program, beside other people's tools: one binary, one file a topic.
+
+// Every line of this crate is a test; clippy knows only those with the attribute.
+#![allow(clippy::unwrap_used)]
+
+use std::process::ExitCode;
+
+mod cli;
+mod clone;
+mod faults;
+mod image;
+mod interop_ewf;
+mod interop_packed;
+mod large;
+mod matrix;
+mod memory;
+mod restore;
+mod resume;
+mod streams;
+mod verify;
+
+fn main() -> ExitCode {
+    let topics = [
+        cli::topic,
+        clone::topic,
+        faults::topic,
+        image::topic,
+        interop_ewf::topic,
+        interop_packed::topic,
+        large::topic,
+        matrix::topic,
+        memory::topic,
+        restore::topic,
+        resume::topic,
+        streams::topic,
+        verify::topic,
+    ];
+    tintype_tests::run_suite(topics.into_iter().flat_map(|topic| topic()).collect())
+}

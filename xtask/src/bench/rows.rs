@@ -1,0 +1,163 @@
+//! The rows. In commands, `$T` is the program, `$D` the disk, `$O` the folder for what is written (names that begin with
+//! `x` are removed before every run).
+
+use tintype_tests::tool;
+
+/// A piece of work done by two programs.
+pub struct Row {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// Done once, not timed.
+    pub before: Option<&'static str>,
+    /// Ours.
+    pub ours: &'static str,
+    /// Theirs.
+    pub peer: &'static str,
+    /// What has to come out.
+    pub goal: fn() -> Goal,
+    /// The disk is a loop device with direct I/O, and the page cache is dropped before every run.
+    pub device: bool,
+}
+
+/// Ours divided by theirs, at most.
+pub struct Goal {
+    /// Wall time.
+    pub time: f64,
+    /// Stored bytes, where that is part of the goal.
+    pub size: Option<f64>,
+}
+
+const fn time(time: f64) -> Goal {
+    Goal { time, size: None }
+}
+
+const fn both(time: f64, size: f64) -> Goal {
+    Goal { time, size: Some(size) }
+}
+
+/// The library of 2014 that distributions ship is slower than today's, so that the goal beside it is sharper.
+fn libewf(old: Goal, new: Goal) -> Goal {
+    let said = tool("ewfacquire", &[&"-V"]).run().out();
+    if said.contains("2014") { old } else { new }
+}
+
+// Both sides are flushed.
+macro_rules! flushed {
+    ($command:literal) => {
+        concat!($command, "; sync -f \"$O\"")
+    };
+}
+
+macro_rules! acquire {
+    ($compression:literal, $name:literal) => {
+        concat!(
+            "ewfacquire -c ",
+            $compression,
+            " -u -q -f encase6 -S 8GiB -d sha1 -l /dev/null -C c -D d -e e -E 1 -N n -m fixed -M physical -t \"$O\"/",
+            $name,
+            " \"$D\" > /dev/null"
+        )
+    };
+}
+
+const PLAIN: Row = Row { name: "", before: None, ours: "", peer: "", goal: || time(1.0), device: false };
+
+/// Every row, in the order of the table of goals.
+pub fn rows() -> Vec<Row> {
+    vec![
+        Row {
+            name: "raw-md5-sha256",
+            ours: flushed!("\"$T\" image \"$D\" \"$O\"/x.raw --hash md5,sha256 -q"),
+            peer: flushed!("dc3dd if=\"$D\" of=\"$O\"/x.raw hash=md5 hash=sha256 2> /dev/null"),
+            goal: || time(0.50),
+            ..PLAIN
+        },
+        Row {
+            name: "raw",
+            ours: flushed!("\"$T\" image \"$D\" \"$O\"/x.raw --hash none -q"),
+            peer: flushed!("nbdcopy --flush \"$D\" \"$O\"/x.raw"),
+            ..PLAIN
+        },
+        Row {
+            name: "drive-cold",
+            ours: flushed!("\"$T\" image \"$D\" \"$O\"/x.raw --hash none -q"),
+            peer: flushed!("dd if=\"$D\" of=\"$O\"/x.raw bs=4M iflag=direct oflag=direct conv=fsync status=none"),
+            device: true,
+            ..PLAIN
+        },
+        Row {
+            name: "e01-fast",
+            ours: flushed!("\"$T\" image \"$D\" \"$O\"/x.E01 --compression fast --hash md5,sha1 --split 8GiB -q"),
+            peer: concat!(acquire!("fast", "x"), "; sync -f \"$O\""),
+            goal: || libewf(both(0.26, 1.02), both(0.30, 1.02)),
+            ..PLAIN
+        },
+        Row {
+            name: "e01-best",
+            ours: flushed!("\"$T\" image \"$D\" \"$O\"/x.E01 --compression best --hash md5,sha1 --split 8GiB -q"),
+            peer: concat!(acquire!("best", "x"), "; sync -f \"$O\""),
+            goal: || both(0.15, 1.0),
+            ..PLAIN
+        },
+        Row {
+            name: "e01-empty",
+            ours: flushed!("\"$T\" image \"$D\" \"$O\"/x.E01 --compression empty --hash md5,sha1 --split 8GiB -q"),
+            peer: concat!(acquire!("empty-block", "x"), "; sync -f \"$O\""),
+            goal: || time(0.60),
+            ..PLAIN
+        },
+        Row {
+            name: "e01-verify",
+            before: Some(acquire!("fast", "in")),
+            ours: "\"$T\" verify \"$O\"/in.E01 -q",
+            peer: "ewfverify -q -d sha1 \"$O\"/in.E01 > /dev/null",
+            goal: || libewf(time(0.50), time(0.80)),
+            ..PLAIN
+        },
+        Row {
+            name: "e01-to-raw",
+            before: Some(acquire!("fast", "in")),
+            ours: flushed!("\"$T\" convert \"$O\"/in.E01 \"$O\"/x.raw --hash none -q"),
+            peer: flushed!(
+                "ewfexport -u -q -f raw -o 0 -B $(stat -c %s \"$D\") -S 0 -l /dev/null -t \"$O\"/x \"$O\"/in.E01 > /dev/null"
+            ),
+            goal: || libewf(time(0.16), time(0.20)),
+            ..PLAIN
+        },
+        Row {
+            name: "hash-blake3",
+            ours: "\"$T\" hash \"$D\" --hash blake3 -q",
+            peer: "b3sum --num-threads 2 \"$D\"",
+            goal: || time(1.05),
+            ..PLAIN
+        },
+        Row {
+            name: "hash-sha256",
+            ours: "\"$T\" hash \"$D\" --hash sha256 -q",
+            peer: "openssl dgst -sha256 \"$D\"",
+            goal: || time(1.05),
+            ..PLAIN
+        },
+        Row {
+            name: "zstd",
+            ours: flushed!("\"$T\" image \"$D\" \"$O\"/x.zst --hash none -q"),
+            peer: flushed!("zstd -q -T2 -3 \"$D\" -o \"$O\"/x.zst"),
+            goal: || both(1.0, 1.02),
+            ..PLAIN
+        },
+        Row {
+            name: "gzip-1",
+            ours: flushed!("\"$T\" image \"$D\" \"$O\"/x.gz --hash none --compression fast -q"),
+            peer: flushed!("pigz -1 -p2 -c \"$D\" > \"$O\"/x.gz"),
+            goal: || both(0.5, 1.02),
+            ..PLAIN
+        },
+        Row {
+            name: "gzip-6",
+            ours: flushed!("\"$T\" image \"$D\" \"$O\"/x.gz --hash none --compression best -q"),
+            peer: flushed!("pigz -6 -p2 -c \"$D\" > \"$O\"/x.gz"),
+            goal: || both(0.5, 1.02),
+            ..PLAIN
+        },
+    ]
+}

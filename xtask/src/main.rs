@@ -1,0 +1,94 @@
+//! What a developer runs besides cargo: `cargo xtask VERB`.
+
+#![forbid(unsafe_code)]
+
+mod bench;
+mod deps;
+mod docs;
+mod seeds;
+mod sizes;
+mod soak;
+mod workload;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask VERB
+
+  bench [ROW...] [--data DIR] [--runs N]  whole programs beside their peers, as ratios; rows by name, all without one
+  workload [--data DIR]                   the disk that bench works on
+  docs [--check]                          the parts of README.md that are made from code
+  deps                                    fails if sibling crates depend on each other
+  sizes                                   fails on files of more than 1,000 lines that are no tests
+  seeds [DIR]                             seeds for the fuzz targets, from our own writers (default fuzz/corpus)
+  soak [--minutes N]                      random work, killed at random moments, checked every time
+";
+
+/// What goes wrong, as a sentence.
+type Outcome = Result<(), String>;
+
+/// The checkout.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in a folder of the checkout")
+}
+
+/// `--NAME VALUE`, taken out of the words.
+fn option(words: &mut Vec<String>, name: &str) -> Result<Option<String>, String> {
+    let Some(at) = words.iter().position(|w| w == name) else { return Ok(None) };
+    if at + 1 >= words.len() {
+        return Err(format!("{name} wants a value"));
+    }
+    words.remove(at);
+    Ok(Some(words.remove(at)))
+}
+
+fn number(words: &mut Vec<String>, name: &str, default: u64) -> Result<u64, String> {
+    match option(words, name)? {
+        Some(text) => text.parse().map_err(|_| format!("{name} {text}: no number")),
+        None => Ok(default),
+    }
+}
+
+fn data_folder(words: &mut Vec<String>) -> Result<PathBuf, String> {
+    Ok(option(words, "--data")?.map_or_else(|| root().join("target/bench-data"), PathBuf::from))
+}
+
+fn run(mut words: Vec<String>) -> Outcome {
+    if words.is_empty() {
+        return Err(USAGE.to_owned());
+    }
+    let verb = words.remove(0);
+    match &*verb {
+        "bench" => {
+            let data = data_folder(&mut words)?;
+            let runs = number(&mut words, "--runs", 3)?;
+            bench::run(&data, runs as usize, &words)
+        }
+        "workload" => {
+            let disk = workload::disk(&data_folder(&mut words)?)?;
+            println!("{}", disk.display());
+            Ok(())
+        }
+        "docs" => match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [] => docs::write(),
+            ["--check"] => docs::check(),
+            _ => Err(USAGE.to_owned()),
+        },
+        "deps" => deps::check(),
+        "sizes" => sizes::check(),
+        "seeds" => seeds::write(&words.first().map_or_else(|| root().join("fuzz/corpus"), PathBuf::from)),
+        "soak" => soak::run(number(&mut words, "--minutes", 10)?),
+        _ => Err(USAGE.to_owned()),
+    }
+}
+
+fn main() -> ExitCode {
+    match run(std::env::args().skip(1).collect()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{}", message.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Seeds for the fuzz targets, made by our own writers: small, and of every kind.
+
+use crate::Outcome;
+use std::path::Path;
+use tintype_core::testing::{MemoryOutlet, Model, create_request, feed_model};
+use tintype_core::{Extent, Format, Seal, State};
+use tintype_formats::FORMATS;
+
+/// Writes `DIR/TARGET/*` for the targets that read a format.
+pub fn write(folder: &Path) -> Outcome {
+    for format in FORMATS.iter().filter(|f| f.create.is_some()) {
+        let target = folder.join(format!("open_{}", format.name));
+        for (i, len) in [0usize, 512, 70_000].into_iter().enumerate() {
+            let model = Model::mixed(len, &State::ALL, 512, i as u64 + 1);
+            match seed(format, &model) {
+                Ok(bytes) => put(&target, &format!("own-{len}"), &bytes)?,
+                // Some formats hold no empty disk.
+                Err(e) if len == 0 => eprintln!("{}: no seed of {len} bytes: {e}", format.name),
+                Err(e) => return Err(format!("{}: {e}", format.name)),
+            }
+        }
+    }
+    put(&folder.join("mapfile"), "own", b"# Mapfile\n0x0 ? 1\n0x0 0x1000 +\n0x1000 512 -\n0x1200 07000 /\n")?;
+    for (i, locator) in ["/dev/sda#p1", "-", "nbd://host/x", "repo::web@latest", "./a::b#snap=one"].iter().enumerate() {
+        put(&folder.join("locator"), &format!("own-{i}"), locator.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn seed(format: &Format, model: &Model) -> tintype_core::Result<Vec<u8>> {
+    let outlet = MemoryOutlet::new();
+    let name = format!("s.{}", format.extensions.first().copied().unwrap_or(format.name));
+    let create = format.create.expect("only writers are asked");
+    let mut sink = create(&create_request(outlet.clone(), &name, model))?;
+    let digests =
+        sink.feed().digests.into_iter().map(|d| (d.clone(), vec![7; if d == "md5" { 16 } else { 20 }])).collect();
+    let len = model.bytes.len() as u64;
+    feed_model(&mut *sink, model, 0, len, 2)?;
+    let lost: Vec<Extent> = model.runs.iter().filter(|r| r.state.is_lost()).copied().collect();
+    let written = sink.finish(&Seal { len, digests, lost })?;
+    Ok(written.files.first().and_then(|f| outlet.bytes(f)).unwrap_or_default())
+}
+
+fn put(folder: &Path, name: &str, bytes: &[u8]) -> Outcome {
+    let fail = |e: std::io::Error| format!("{}: {e}", folder.display());
+    std::fs::create_dir_all(folder).map_err(fail)?;
+    std::fs::write(folder.join(name), bytes).map_err(fail)
+}
