@@ -77,13 +77,8 @@ impl Bgzf {
                 watch.event(&Event::Progress { done: block.in_offset, lost: 0 });
             }
         }
-        let blocks = Bgzf {
-            input: input.clone(),
-            len,
-            marks,
-            recent: Mutex::new(Vec::new()),
-            decoders: Mutex::new(Vec::new()),
-        };
+        let blocks =
+            Bgzf { input: input.clone(), len, marks, recent: Mutex::new(Vec::new()), decoders: Mutex::new(Vec::new()) };
         Ok(Scan::Whole { blocks, foreign, last })
     }
 

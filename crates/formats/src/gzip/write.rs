@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tintype_codec::deflate::{Compressor, Level};
 use tintype_codec::{bgzf, checksum, looks_incompressible};
 use tintype_core::{
-    Checkpoint, Coded, Compression, CreateRequest, Encoder, Error, Extent, Feed, File, Piece, PieceBody, Result, Resumed,
-    Seal, Silent, Sink, Source, State, Stored, Written,
+    Checkpoint, Coded, Compression, CreateRequest, Encoder, Error, Extent, Feed, File, Piece, PieceBody, Result,
+    Resumed, Seal, Silent, Sink, Source, State, Stored, Written,
 };
 
 /// Bytes of content in a block: all that readers have room for.
@@ -42,7 +42,9 @@ fn method(compression: Option<&Compression>) -> Result<Method> {
             Method::Deflate(level.ok_or_else(|| Error::usage("--compression gzip:N takes levels 1 to 12"))?)
         }
         Some(Compression::Codec { name, .. }) => {
-            return Err(Error::usage(format!("gzip files cannot be compressed with {name}; give fast, best or gzip:N")));
+            return Err(Error::usage(format!(
+                "gzip files cannot be compressed with {name}; give fast, best or gzip:N"
+            )));
         }
     })
 }

@@ -74,7 +74,12 @@ struct Live {
 
 impl Streamed {
     /// Opens a stream, and goes through it once unless its length is known or a side-car has it. Warnings come with it.
-    pub fn open(request: &OpenRequest, packed: &Packed, spec: Spec, known: Option<Known>) -> Result<(Self, Vec<String>)> {
+    pub fn open(
+        request: &OpenRequest,
+        packed: &Packed,
+        spec: Spec,
+        known: Option<Known>,
+    ) -> Result<(Self, Vec<String>)> {
         Self::open_with(request, packed, spec, known, GRAIN)
     }
 
@@ -97,14 +102,7 @@ impl Streamed {
             worth_keeping: grain.worth_keeping,
             state: Mutex::new(State {
                 points: Points::new(grain),
-                first: First {
-                    decoder: None,
-                    crc32: Crc32::new(),
-                    at: 0,
-                    ended: false,
-                    failed: None,
-                    foreign: None,
-                },
+                first: First { decoder: None, crc32: Crc32::new(), at: 0, ended: false, failed: None, foreign: None },
                 live: Vec::new(),
                 ticks: 0,
             }),
@@ -246,7 +244,9 @@ impl Streamed {
     /// The stream has ended here: is that where it should?
     fn end(&self, at: u64) -> Result<()> {
         if self.len != u64::MAX && at != self.len {
-            return Err(Error::corrupt(format!("the content ends after {at} bytes, {} were announced", self.len)).at(at));
+            return Err(
+                Error::corrupt(format!("the content ends after {at} bytes, {} were announced", self.len)).at(at)
+            );
         }
         self.lock().first.ended = true;
         Ok(())
@@ -376,9 +376,7 @@ impl Streamed {
                 state.live.push(Live { decoder: None, at: end, used: id });
                 drop(state);
                 return Ok((id, self.start(point)));
-            } else if let Some(oldest) =
-                state.live.iter_mut().filter(|l| l.decoder.is_some()).min_by_key(|l| l.used)
-            {
+            } else if let Some(oldest) = state.live.iter_mut().filter(|l| l.decoder.is_some()).min_by_key(|l| l.used) {
                 *oldest = Live { decoder: None, at: end, used: id };
                 drop(state);
                 return Ok((id, self.start(point)));

@@ -65,8 +65,8 @@ pub(super) fn only(source: &dyn Source, limits: &Limits) -> Result<Only> {
         if rest.len() < ENTRY || u32_at(rest, 0) != 0x0201_4b50 {
             return Err(corrupt("the directory has fewer entries than the end record says"));
         }
-        let (name, extra, comment) = (u16_at(rest, 28).into(), u16_at(rest, 30).into(), u16_at(rest, 32));
-        let all = ENTRY + usize::from(comment) + name + extra;
+        let [name, extra, comment] = [28, 30, 32].map(|at| usize::from(u16_at(rest, at)));
+        let all = ENTRY + name + extra + comment;
         if rest.len() < all {
             return Err(corrupt("an entry leaves the directory"));
         }
@@ -99,7 +99,8 @@ fn directory(source: &dyn Source) -> Result<Directory> {
         .ok_or_else(|| Error::corrupt("zip: the end record is missing; the file may have been cut off").at(len))?;
     let end_at = len - tail_len as u64 + end as u64;
     let end = &tail[end..];
-    let (mut entries, mut size, mut at) = (u64::from(u16_at(end, 10)), u64::from(u32_at(end, 12)), u64::from(u32_at(end, 16)));
+    let (mut entries, mut size, mut at) =
+        (u64::from(u16_at(end, 10)), u64::from(u32_at(end, 12)), u64::from(u32_at(end, 16)));
     let (mut disk, mut ends_at) = (u32::from(u16_at(end, 4)), end_at);
     if let Some(locator_at) = end_at.checked_sub(LOCATOR) {
         let locator = read(source, locator_at, LOCATOR as usize, "the end record")?;
@@ -155,7 +156,9 @@ fn local(source: &dyn Source, entry: &[u8], name: &[u8], extra: &[u8], shift: u6
     }
     let data = at + (LOCAL as u64) + u64::from(name_len) + u64::from(extra_len);
     if data.checked_add(packed_len).is_none_or(|end| end > source.len()) {
-        return Err(Error::corrupt(format!("zip: the data of {shown} leaves the file; it may have been cut off")).at(data));
+        return Err(
+            Error::corrupt(format!("zip: the data of {shown} leaves the file; it may have been cut off")).at(data)
+        );
     }
     Ok(Only { name: shown, method, crc32, packed_len, len, data })
 }

@@ -24,9 +24,7 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
         Err(e) if e.kind() == Kind::Corrupt => findings.push(Finding::damage(e.chain())),
         Err(e) => return Err(e),
     }
-    if let Scan::Whole { foreign: Some(offset), .. } =
-        Table::scan(&packed.input(), &request.limits, &*request.watch)?
-    {
+    if let Scan::Whole { foreign: Some(offset), .. } = Table::scan(&packed.input(), &request.limits, &*request.watch)? {
         findings.push(Finding::warning(foreign_data(offset)).in_file(file, offset));
     }
     Ok(findings)

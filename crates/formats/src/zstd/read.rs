@@ -16,7 +16,9 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
         }
         Ok(_) => {}
         // Frames do not need the table.
-        Err(e) if e.kind() == tintype_core::Kind::Corrupt => packed.warnings.push(format!("{}; it is not used", e.what())),
+        Err(e) if e.kind() == tintype_core::Kind::Corrupt => {
+            packed.warnings.push(format!("{}; it is not used", e.what()))
+        }
         Err(e) => return Err(e),
     }
     let title = format!("looking for the frames of {}", request.entry.name);

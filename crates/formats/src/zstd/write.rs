@@ -20,7 +20,11 @@ fn level(compression: Option<&Compression>) -> Result<i32> {
         Some(Compression::Best) => Ok(12),
         Some(Compression::Codec { name, level }) if name == "zstd" => {
             let level = level.unwrap_or(3);
-            if LEVELS.contains(&level) { Ok(level) } else { Err(Error::usage("--compression zstd:N takes levels 1 to 22")) }
+            if LEVELS.contains(&level) {
+                Ok(level)
+            } else {
+                Err(Error::usage("--compression zstd:N takes levels 1 to 22"))
+            }
         }
         Some(_) => Err(Error::usage("zstd files are compressed with fast, best or zstd:N")),
     }
