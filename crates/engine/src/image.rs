@@ -4,8 +4,8 @@ use crate::identity::SourceId;
 use crate::open::Opened;
 use crate::pipeline::{Input, Policy};
 use crate::report::{Report, now};
-use crate::target::{self, Begun, Content, Overwrite, Prepared, Wish};
-use crate::transfer::{self, Proof, Transfer};
+use crate::target::{self, Again, Begun, Content, Overwrite, Prepared, Wish};
+use crate::transfer::{self, Names, Proof, Transfer};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -124,6 +124,7 @@ pub fn run(request: Request) -> Result<Imaged> {
         facts: &facts,
         digests: &names,
         request: serde_json::json!({ "fill": fill, "retries": policy.retries }),
+        again: if source.is_some() { Again::Possible } else { Again::Never },
     };
     let mut notes = Vec::new();
     for (wish, format) in targets.iter().zip(&formats) {
@@ -132,6 +133,11 @@ pub fn run(request: Request) -> Result<Imaged> {
         }
         notes.extend(losses(format, source.map(|o| &*o.source), &facts, verb)?);
         notes.extend(target::losses(wish, &content)?);
+    }
+    if source.is_none() && targets.iter().any(|t| t.locator != "-") {
+        watch.event(&Event::Note(
+            "standard input cannot be read again: an interrupted image starts from the beginning".into(),
+        ));
     }
     for note in &notes {
         watch.event(&Event::Warning(note.clone()));
@@ -167,7 +173,16 @@ pub fn run(request: Request) -> Result<Imaged> {
     for (i, (wish, format)) in targets.iter().zip(&formats).enumerate() {
         let prefix = reports.prefix(wish, i);
         let path = prefix.as_ref().map(|p| PathBuf::from(format!("{p}.json"))).unwrap_or_default();
-        match target::prepare(wish, &content, overwrite, &path)? {
+        let begun = match target::prepare(wish, &content, overwrite, &path) {
+            Ok(begun) => begun,
+            Err(e) => {
+                for target in prepared {
+                    target.withdraw()?;
+                }
+                return Err(e);
+            }
+        };
+        match begun {
             Begun::Ready(target) => {
                 if target.from > 0 {
                     watch.event(&Event::Note(format!("{}: going on from offset {}", target.name, target.from)));
@@ -176,9 +191,10 @@ pub fn run(request: Request) -> Result<Imaged> {
                 prepared.push(*target);
                 prefixes.push(prefix);
             }
-            Begun::Sealed { files, mut report, outlet, folder: _, name, lock } => {
+            Begun::Sealed { files, replaces, mut report, outlet, name, lock } => {
                 report.ended = now();
-                transfer::name_files(&*outlet, &files, &name, &report, prefix.as_deref())?;
+                let names = Names { files: &files, replaces: &replaces, first: &name };
+                transfer::name_files(&*outlet, names, &report, prefix.as_deref())?;
                 drop(lock);
                 imaged.reports.push(*report);
             }

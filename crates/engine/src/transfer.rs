@@ -15,7 +15,8 @@ use tintype_codec::digest::{Algorithm, Digest, Hasher};
 use tintype_core::layers::{Masked, Slice};
 use tintype_core::mapfile::write_mapfile;
 use tintype_core::{
-    Covers, Error, Event, Extent, ExtentMap, Facts, Kind, Partial, Result, Seal, Sink, Source, State, Watch, extents,
+    Covers, Error, Event, Extent, ExtentMap, Facts, Kind, Outlet, Partial, Result, Seal, Sink, Source, State, Watch,
+    extents,
 };
 
 /// What is to be moved.
@@ -384,31 +385,35 @@ fn commit(
     if let Some(mut journal) = journal {
         let value =
             serde_json::to_value(&*report).map_err(|e| Error::usage("the report has no JSON form").because(e))?;
-        journal.add(&Record::Sealed { files: names.to_vec(), report: value })?;
+        journal.add(&Record::Sealed { files: names.to_vec(), replaces: replaces.clone(), report: value })?;
     }
-    for old in replaces.iter().filter(|old| !names.contains(old)) {
-        if outlet.exists(old)? {
-            outlet.remove(old)?;
-        }
-    }
-    name_files(&*outlet, names, &name, report, prefix)?;
+    name_files(&*outlet, Names { files: names, replaces: &replaces, first: &name }, report, prefix)?;
     drop(lock);
     Ok(())
 }
 
+/// The names in a commit.
+pub(crate) struct Names<'a> {
+    /// The final names.
+    pub files: &'a [String],
+    /// Files of an older image that go away.
+    pub replaces: &'a [String],
+    /// The name that journal and report go by.
+    pub first: &'a str,
+}
+
 /// The last steps of a commit, which a run that was cut short in them repeats.
-pub(crate) fn name_files(
-    outlet: &dyn tintype_core::Outlet,
-    names: &[String],
-    name: &str,
-    report: &Report,
-    prefix: Option<&str>,
-) -> Result<()> {
-    Partial::commit(outlet, names)?;
+pub(crate) fn name_files(outlet: &dyn Outlet, names: Names<'_>, report: &Report, prefix: Option<&str>) -> Result<()> {
+    for old in names.replaces.iter().filter(|old| !names.files.contains(old)) {
+        if outlet.exists(old)? {
+            outlet.remove(old)?;
+        }
+    }
+    Partial::commit(outlet, names.files)?;
     if let Some(prefix) = prefix {
         report.write(prefix)?;
     }
-    let journal = format!("{name}{}", crate::journal::JOURNAL);
+    let journal = format!("{}{}", names.first, crate::journal::JOURNAL);
     if outlet.exists(&journal)? {
         outlet.remove(&journal)?;
         outlet.sync()?;
