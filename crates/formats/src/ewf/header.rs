@@ -189,7 +189,11 @@ fn unpack(packed: &[u8], limits: &Limits) -> Option<Vec<u8>> {
         let result = match decoder.zlib(packed, &mut out) {
             Ok(progress) => Ok(progress.written),
             Err(e @ tintype_codec::Error::TooLarge(_)) => Err(e),
-            Err(_) => zlib_lenient(packed, &mut out).map(|l| l.progress.written),
+            Err(e) => match zlib_lenient(packed, &mut out) {
+                Ok(lenient) if lenient.checksum_matches => Ok(lenient.progress.written),
+                Ok(_) => Err(e),
+                Err(e) => Err(e),
+            },
         };
         match result {
             Ok(written) => {
