@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use tintype_codec::checksum::adler32;
 use tintype_codec::deflate::{Compressor, Level};
+use tintype_codec::looks_incompressible;
 use tintype_core::{Coded, CodedChunk, Encoder, Extent, Result};
 
 /// [`CodedChunk::tag`] of a zlib stream.
@@ -72,7 +73,9 @@ impl ChunkEncoder {
         let packs = match self.packing {
             Packing::None => false,
             Packing::Empty => is_zero(plain),
-            Packing::Zlib(_) => true,
+            // Whoever names a level gets it on everything.
+            Packing::Zlib(Level::Number(_)) => true,
+            Packing::Zlib(_) => !looks_incompressible(plain),
         };
         if let Some(compressor) = self.compressor.as_mut().filter(|_| packs)
             && compressor.zlib_bounded(plain, plain.len().saturating_sub(1), out).is_some()

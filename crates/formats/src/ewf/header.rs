@@ -189,7 +189,11 @@ fn unpack(packed: &[u8], limits: &Limits) -> Option<Vec<u8>> {
         let result = match decoder.zlib(packed, &mut out) {
             Ok(progress) => Ok(progress.written),
             Err(e @ tintype_codec::Error::TooLarge(_)) => Err(e),
-            Err(_) => zlib_lenient(packed, &mut out).map(|l| l.progress.written),
+            Err(e) => match zlib_lenient(packed, &mut out) {
+                Ok(lenient) if lenient.checksum_matches => Ok(lenient.progress.written),
+                Ok(_) => Err(e),
+                Err(e) => Err(e),
+            },
         };
         match result {
             Ok(written) => {
@@ -203,13 +207,14 @@ fn unpack(packed: &[u8], limits: &Limits) -> Option<Vec<u8>> {
 }
 
 fn utf16(bytes: &[u8]) -> String {
-    let (bytes, unit): (&[u8], fn([u8; 2]) -> u16) = match bytes {
-        [0xfe, 0xff, rest @ ..] => (rest, u16::from_be_bytes),
-        [0xff, 0xfe, rest @ ..] => (rest, u16::from_le_bytes),
-        all => (all, u16::from_le_bytes),
+    let (big, bytes) = match bytes {
+        [0xfe, 0xff, rest @ ..] => (true, rest),
+        [0xff, 0xfe, rest @ ..] => (false, rest),
+        all => (false, all),
     };
     let (pairs, _) = bytes.as_chunks::<2>();
-    char::decode_utf16(pairs.iter().map(|p| unit(*p))).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+    let units = pairs.iter().map(|p| if big { u16::from_be_bytes(*p) } else { u16::from_le_bytes(*p) });
+    char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
 }
 
 /// Windows-1252, the code page that English and Western European machines used.

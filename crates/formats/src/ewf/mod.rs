@@ -21,6 +21,8 @@ mod plan;
 mod read;
 mod resume;
 mod scan;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use tintype_core::{Caps, Format, Probe, State, States};
