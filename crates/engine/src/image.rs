@@ -114,12 +114,22 @@ pub fn run(request: Request) -> Result<Imaged> {
         Some(opened) => over(opened.source.facts().clone(), &facts),
         None => facts,
     };
+    let content = Content {
+        verb,
+        source: &id,
+        len,
+        shape,
+        facts: &facts,
+        digests: &names,
+        request: serde_json::json!({ "fill": fill, "retries": policy.retries }),
+    };
     let mut notes = Vec::new();
     for (wish, format) in targets.iter().zip(&formats) {
         if let Some(opened) = source {
             notes.extend(guard(opened, wish)?);
         }
         notes.extend(losses(format, source.map(|o| &*o.source), &facts, verb)?);
+        notes.extend(target::losses(wish, &content)?);
     }
     for note in &notes {
         watch.event(&Event::Warning(note.clone()));
@@ -136,15 +146,6 @@ pub fn run(request: Request) -> Result<Imaged> {
         return Ok(Imaged { reports: Vec::new(), already: Vec::new(), failed: Vec::new(), plan });
     }
 
-    let content = Content {
-        verb,
-        source: &id,
-        len,
-        shape,
-        facts: &facts,
-        digests: &names,
-        request: serde_json::json!({ "fill": fill, "retries": policy.retries }),
-    };
     let mut imaged = Imaged { reports: Vec::new(), already: Vec::new(), failed: Vec::new(), plan: Vec::new() };
     let mut prepared: Vec<Prepared> = Vec::new();
     let mut prefixes = Vec::new();

@@ -183,22 +183,37 @@ fn able(can: impl Fn(&Format) -> bool) -> String {
         .join(", ")
 }
 
-/// Prepares a target that is a new image, or goes on with an unfinished one.
-pub fn prepare(wish: &Wish, content: &Content<'_>, overwrite: Overwrite, report: &Path) -> Result<Begun> {
+/// What this very image would lose in the format of `wish`, one sentence each.
+pub fn losses(wish: &Wish, content: &Content<'_>) -> Result<Vec<String>> {
     let format = format_of(wish)?;
-    let options = Options::parse(format.options, &wish.options)?;
-    let mut create = CreateRequest {
+    Ok(format
+        .losses
+        .map(|losses| create_request(wish, content, format).map(|r| losses(&r)))
+        .transpose()?
+        .unwrap_or_default())
+}
+
+/// What the format needs to know, but for the place.
+fn create_request(wish: &Wish, content: &Content<'_>, format: &'static Format) -> Result<CreateRequest> {
+    let name = Path::new(&wish.locator).file_name().map(|n| n.to_string_lossy().into_owned());
+    Ok(CreateRequest {
         outlet: Arc::new(crate::stream::StreamOutlet),
-        name: String::new(),
+        name: name.unwrap_or_default(),
         len: content.len,
         shape: content.shape,
         facts: content.facts.clone(),
-        options,
+        options: Options::parse(format.options, &wish.options)?,
         compression: wish.compression.clone(),
         split: wish.split,
         digests: content.digests.to_vec(),
         order: Order::Any,
-    };
+    })
+}
+
+/// Prepares a target that is a new image, or goes on with an unfinished one.
+pub fn prepare(wish: &Wish, content: &Content<'_>, overwrite: Overwrite, report: &Path) -> Result<Begun> {
+    let format = format_of(wish)?;
+    let mut create = create_request(wish, content, format)?;
     let locator = Locator::parse(&wish.locator)?;
     if locator.part.is_some() {
         return Err(Error::usage(format!("{}: an image cannot be written into a part of another", wish.locator)));

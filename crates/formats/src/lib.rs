@@ -8,6 +8,7 @@
 
 use tintype_core::{Body, Error, Format, Image, OpenRequest, PROBE_HEAD, PROBE_TAIL, Probe, Result};
 
+pub mod ewf;
 pub mod gzip;
 pub mod packed;
 pub mod raw;
@@ -18,6 +19,7 @@ pub mod zstd;
 
 /// Every format, the more particular first.
 pub static FORMATS: &[&Format] = &[
+    &ewf::FORMAT,
     &gzip::FORMAT,
     &zstd::FORMAT,
     &xz::FORMAT,

@@ -201,6 +201,9 @@ fn marks(feed: &Feed, plain: &[u8], offset: u64, states: &[Extent]) -> Vec<Exten
         }
         let target = match state.state {
             State::Unused if !feed.carries.has(State::Unused) => State::Zero,
+            // A format that knows only one kind of loss keeps both as that one.
+            State::Unread if !feed.carries.has(State::Unread) => State::Bad,
+            State::Bad if !feed.carries.has(State::Bad) => State::Unread,
             other => other,
         };
         if feed.carries.has(target) && target != State::Data {

@@ -1,10 +1,12 @@
 //! Raw: the bytes of the disk and nothing else.
 
+mod stream;
+
 use std::sync::Arc;
 use tintype_core::layers::{DiskSink, Unused};
 use tintype_core::{
-    Caps, Checkpoint, CreateRequest, Disk, Error, File, Format, Image, OpenRequest, Probe, Result, Resumed, Seal,
-    Shape, Sink, Source, State, States, Stored, Written, in_range,
+    Caps, Checkpoint, CreateRequest, Disk, Error, File, Format, Image, OpenRequest, Order, Probe, Result, Resumed,
+    Seal, Shape, Sink, Source, State, States, Stored, Written, in_range,
 };
 
 /// The row of raw images.
@@ -129,7 +131,11 @@ fn writer(request: &CreateRequest, file: Arc<dyn File>, from: u64) -> Result<Box
 }
 
 fn create(request: &CreateRequest) -> Result<Box<dyn Sink>> {
-    writer(request, request.outlet.create(&request.name)?, 0)
+    let file = request.outlet.create(&request.name)?;
+    match request.order {
+        Order::Any => writer(request, file, 0),
+        Order::Ascending => Ok(Box::new(stream::StreamWriter::new(file, request.name.clone()))),
+    }
 }
 
 fn resume(request: &CreateRequest, checkpoints: &[Checkpoint]) -> Result<Resumed> {
@@ -156,6 +162,7 @@ mod tests {
         for len in [0, 1, 511, 4096, 4097, 1_000_003] {
             let model = Model::mixed(len, &[State::Data, State::Zero], 512, len as u64);
             check_writer(create, open, "d.img", &model, |_| {});
+            check_writer(create, open, "d.img", &model, |request| request.order = Order::Ascending);
         }
     }
 }
