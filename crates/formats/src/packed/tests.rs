@@ -52,7 +52,9 @@ fn lzma_sized(plain: &[u8], len: u64) -> Vec<u8> {
     out
 }
 
-fn rows() -> [(&'static Format, &'static str, fn(&[u8]) -> Vec<u8>); 4] {
+type Row = (&'static Format, &'static str, fn(&[u8]) -> Vec<u8>);
+
+fn rows() -> [Row; 4] {
     [(&ZLIB, "d.zz", zlib), (&BZIP2, "d.bz2", bzip2), (&LZ4, "d.lz4", lz4), (&LZMA, "d.lzma", lzma)]
 }
 

@@ -184,7 +184,7 @@ fn every_prefix_of_the_writing_can_be_gone_on_with() {
     let steps = recorder.steps();
     for cut in 0..steps.len() {
         let marks = steps[..cut].iter().filter_map(|s| if let Step::Mark(n) = s { Some(*n as usize) } else { None });
-        let Some(known) = marks.last() else { continue };
+        let Some(known) = marks.max() else { continue };
         let folder = Recorder::after(&steps[..cut], Some(100)).unwrap();
         request.outlet = Arc::new(folder.clone());
         let mut resumed = write::resume(&request, &checkpoints[..=known]).unwrap();
