@@ -90,6 +90,8 @@ pub struct Imaged {
     pub already: Vec<String>,
     /// Images that failed while others went on.
     pub failed: Vec<(String, Error)>,
+    /// Digests that the source stores and that its bytes do not have, one sentence each.
+    pub mismatches: Vec<String>,
     /// What would be done, for a dry run.
     pub plan: Vec<String>,
 }
@@ -143,10 +145,22 @@ pub fn run(request: Request) -> Result<Imaged> {
                 format!("{verb} {size} bytes of {} to {} as {}", id.locator, wish.locator, format.title)
             })
             .collect();
-        return Ok(Imaged { reports: Vec::new(), already: Vec::new(), failed: Vec::new(), plan });
+        return Ok(Imaged {
+            reports: Vec::new(),
+            already: Vec::new(),
+            failed: Vec::new(),
+            mismatches: Vec::new(),
+            plan,
+        });
     }
 
-    let mut imaged = Imaged { reports: Vec::new(), already: Vec::new(), failed: Vec::new(), plan: Vec::new() };
+    let mut imaged = Imaged {
+        reports: Vec::new(),
+        already: Vec::new(),
+        failed: Vec::new(),
+        mismatches: Vec::new(),
+        plan: Vec::new(),
+    };
     let mut prepared: Vec<Prepared> = Vec::new();
     let mut prefixes = Vec::new();
     let mut requests = Vec::new();
@@ -179,6 +193,7 @@ pub fn run(request: Request) -> Result<Imaged> {
     }
     let stamp = source.and_then(|o| o.id().modified);
     let path = source.map(|o| o.path.clone());
+    let stored = source.map(transfer::stored_digests).unwrap_or_default();
     let input = match from {
         From::Opened(opened) => Input::Source(Arc::clone(&opened.source)),
         From::Stream(stream, len) => Input::Stream(stream, len),
@@ -193,6 +208,7 @@ pub fn run(request: Request) -> Result<Imaged> {
         facts,
         targets: prepared,
         digests,
+        stored,
         policy,
         fill,
         proof,
@@ -212,6 +228,7 @@ pub fn run(request: Request) -> Result<Imaged> {
     }
     imaged.reports.extend(done.reports);
     imaged.failed = done.failed;
+    imaged.mismatches = done.mismatches;
     Ok(imaged)
 }
 
