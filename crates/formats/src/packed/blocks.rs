@@ -7,9 +7,10 @@ use tintype_core::{Error, Result, Shape, Source, in_range};
 /// Larger blocks are not decoded whole.
 pub(crate) const LARGEST_BLOCK: u64 = 32 << 20;
 /// Bytes of decoded blocks that are kept.
-const CACHE: u64 = 64 << 20;
-/// Decoded blocks that are kept.
+const CACHE: u64 = 32 << 20;
+/// Decoded blocks that are kept, at most and at least.
 const CACHED: usize = 64;
+const LEAST_CACHED: usize = 2;
 /// Whoever finds a block of this size being decoded by somebody else decodes the one after it in the meantime.
 const WORTH_READING_AHEAD: u64 = 256 << 10;
 
@@ -81,7 +82,7 @@ impl<L: Layout> Blocks<L> {
         let slot = Slot::default();
         cache.push_back((*block, Arc::clone(&slot)));
         let mut bytes: u64 = cache.iter().map(|(b, _)| b.len).sum();
-        while (bytes > CACHE || cache.len() > CACHED) && cache.len() > 1 {
+        while (bytes > CACHE || cache.len() > CACHED) && cache.len() > LEAST_CACHED {
             bytes -= cache.pop_front().map_or(0, |(b, _)| b.len);
         }
         slot

@@ -38,6 +38,8 @@ pub static BZIP2: Format = Format {
 
 /// The row of LZ4 frames, the legacy ones among them.
 pub static LZ4: Format = Format {
+    // Their checksums may be left out.
+    caps: Caps { checksums: false, ..row("", "", &[]).caps },
     probe: |p| magic(p, Kind::Lz4),
     open: Some(|request| open(request, Kind::Lz4, 4)),
     ..row("lz4", "raw in LZ4", &["lz4"])
@@ -45,6 +47,8 @@ pub static LZ4: Format = Format {
 
 /// The row of lzop.
 pub static LZOP: Format = Format {
+    // Their checksums may be left out.
+    caps: Caps { checksums: false, ..row("", "", &[]).caps },
     probe: |p| magic(p, Kind::Lzop),
     open: Some(|request| open(request, Kind::Lzop, 4)),
     ..row("lzop", "raw in lzop", &["lzo"])

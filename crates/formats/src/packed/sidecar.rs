@@ -31,7 +31,7 @@ pub(super) struct Sidecar {
 
 /// The side-car's name for a stream called `name`.
 pub(super) fn name(name: &str) -> String {
-    format!("{name}.index")
+    format!("{name}.tintype-index")
 }
 
 /// What tells one compressed file from another: its length and a digest of samples of it, the head and the tail among

@@ -126,6 +126,12 @@ impl Streamed {
         Ok((this, warning.into_iter().collect()))
     }
 
+    /// Places that decoding can be taken up at, besides the start.
+    #[cfg(test)]
+    pub(super) fn places(&self) -> usize {
+        self.lock().points.list.len()
+    }
+
     fn limits(&self) -> Limits {
         Limits { memory: self.spec.memory }
     }

@@ -169,6 +169,11 @@ impl Part {
         }
     }
 
+    /// True for counts of two digits, as versions and months have them too.
+    pub fn is_also_a_number(&self) -> bool {
+        self.count == Count::Digits && self.suffix.len() == 2
+    }
+
     /// True if any word may be mistaken for a count.
     pub fn is_letters(&self) -> bool {
         self.count == Count::Letters

@@ -65,7 +65,13 @@ fn find(request: &OpenRequest) -> Result<Option<Set>> {
     }
     let lens: Vec<u64> = sources.iter().map(|s| s.len()).collect();
     refuse_gap(&first, &files, &lens, &folder)?;
-    let warnings = odd_lens(&files, &lens);
+    let mut warnings = odd_lens(&files, &lens);
+    if first.is_also_a_number() && lens.len() > 1 && lens.iter().all(|len| *len == lens[0]) {
+        warnings.push(format!(
+            "all {} parts have the same length; if they are images of their own, open each with --from raw",
+            lens.len()
+        ));
+    }
     Ok(Some(Set { source: Arc::new(Concat::new(sources)?), files, warnings }))
 }
 
@@ -186,7 +192,7 @@ fn is_near(distance: u64, suffix: &str, lens: &[u64]) -> bool {
     let is_word = WORDS.iter().any(|word| suffix.eq_ignore_ascii_case(word));
     // The last part of a set is the only one that is shorter, so a set that ends in a long one may not end there.
     let ends_long = lens.len() > 1 && lens.last() == lens.first();
-    distance <= 26.max(lens.len() as u64) && !is_word || ends_long && !is_word
+    !is_word && (ends_long || distance <= 26.max(lens.len() as u64))
 }
 
 /// Warnings about parts that are shorter than those around them, as a part cut off by a full medium would be.

@@ -136,7 +136,7 @@ fn local(source: &dyn Source, entry: &[u8], name: &[u8], extra: &[u8], shift: u6
     let len = number(u32_at(entry, 24));
     let packed_len = number(u32_at(entry, 20));
     let offset = number(u32_at(entry, 42));
-    let at = offset.checked_add(shift).unwrap_or(u64::MAX);
+    let at = offset.saturating_add(shift);
     let header = read(source, at, LOCAL, "the file's header")?;
     let differs = || Error::corrupt(format!("zip: the header of {shown} is not what the directory says")).at(at);
     let (name_len, extra_len) = (u16_at(&header, 26), u16_at(&header, 28));

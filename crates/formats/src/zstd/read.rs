@@ -4,12 +4,16 @@ use super::layout::{Scan, Table};
 use crate::packed::{Blocks, Known, LARGEST_BLOCK, Packed, Spec, WINDOW, image, streamed};
 use std::sync::Arc;
 use tintype_codec::stream::Kind;
-use tintype_codec::zstd::parse_frame_header;
+use tintype_codec::zstd::{FrameHeader, parse_frame_header};
 use tintype_core::{Event, Image, OpenRequest, Result};
 
 pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     let mut packed = Packed::new(request)?;
     let input = packed.input();
+    let first = first_header(&packed)?;
+    if first.is_some_and(|header| !header.checksum) {
+        packed.warnings.push("its frames have no checksums; damage inside them may go unnoticed".into());
+    }
     match Table::seekable(&input, &request.limits) {
         Ok(Some(table)) if table.largest() <= LARGEST_BLOCK => {
             return Ok(image(packed, "seekable", "zstd", Arc::new(Blocks::new(table))));
@@ -33,17 +37,21 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
         Scan::One { len } => Some(Known { len, crc32: None }),
         Scan::Other => None,
     };
-    let spec = Spec { kind: Kind::Zstd, memory: WINDOW, live: live(&packed)? };
+    let spec = Spec { kind: Kind::Zstd, memory: WINDOW, live: live(first) };
     streamed(request, packed, "stream", "zstd", spec, known)
 }
 
-/// Decoders that may be kept, by the window that each needs.
-fn live(packed: &Packed) -> Result<usize> {
-    const TOGETHER: u64 = 32 << 20;
+fn first_header(packed: &Packed) -> Result<Option<FrameHeader>> {
     let mut head = vec![0; packed.source.len().min(18) as usize];
     packed.source.read_at(&mut head, 0)?;
-    let window = parse_frame_header(&head).map_or(TOGETHER, |header| header.window);
-    Ok((TOGETHER / window.max(1)).clamp(1, 4) as usize)
+    Ok(parse_frame_header(&head).ok())
+}
+
+/// Decoders that may be kept, by the window that each needs.
+fn live(first: Option<FrameHeader>) -> usize {
+    const TOGETHER: u64 = 32 << 20;
+    let window = first.map_or(TOGETHER, |header| header.window);
+    (TOGETHER / window.max(1)).clamp(1, 4) as usize
 }
 
 pub(super) fn foreign_data(offset: u64) -> String {

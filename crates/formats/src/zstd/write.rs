@@ -12,6 +12,8 @@ use tintype_core::{
 
 /// Bytes of content in a frame.
 const CHUNK: usize = 4 << 20;
+/// The level for zeros: higher ones make them no smaller, but take much memory.
+const RUNS: i32 = 1;
 
 fn level(compression: Option<&Compression>) -> Result<i32> {
     match compression {
@@ -37,10 +39,9 @@ struct Framed {
 
 impl Framed {
     fn new(level: i32) -> tintype_codec::Result<Self> {
-        let mut compressor = Compressor::new(level, Checksum::Written)?;
         let mut zeros = Vec::new();
-        compressor.frame(&vec![0; CHUNK], &mut zeros)?;
-        Ok(Framed { compressor, zeros })
+        Compressor::new(RUNS, Checksum::Written)?.frame(&vec![0; CHUNK], &mut zeros)?;
+        Ok(Framed { compressor: Compressor::new(level, Checksum::Written)?, zeros })
     }
 
     /// Appends `chunk`, at most [`CHUNK`] bytes, as one frame; returns the frame's length.
@@ -167,7 +168,7 @@ impl Sink for Writer {
 
 fn writer(request: &CreateRequest, file: Arc<dyn File>, frames: Vec<Entry>) -> Result<Box<dyn Sink>> {
     let level = level(request.compression.as_ref())?;
-    let zeros = Framed::new(level).map_err(failed)?;
+    let zeros = Framed::new(RUNS).map_err(failed)?;
     let done = frames.iter().map(|f| u64::from(f.len)).sum();
     let written = frames.iter().map(|f| u64::from(f.packed_len)).sum();
     let told = frames.len();
