@@ -49,7 +49,7 @@ pub fn compare(
         false => std::thread::available_parallelism().map_or(2, |n| n.get()).clamp(2, 16),
     };
     let state = Shared {
-        next: AtomicU64::new(0),
+        next: Mutex::new(0),
         done: AtomicU64::new(0),
         running: AtomicU64::new(workers as u64),
         stop: AtomicBool::new(false),
@@ -104,7 +104,7 @@ pub fn differences(
 }
 
 struct Shared {
-    next: AtomicU64,
+    next: Mutex<u64>,
     done: AtomicU64,
     running: AtomicU64,
     stop: AtomicBool,
@@ -124,15 +124,7 @@ fn work(a: &dyn Source, b: &dyn Source, end: u64, limit: &Limit<'_>, shared: &Sh
     let mut left = vec![0; UNIT as usize];
     let mut right = vec![0; UNIT as usize];
     while !shared.stop.load(Ordering::Relaxed) {
-        let offset = shared.next.fetch_add(UNIT, Ordering::Relaxed);
-        if offset >= end {
-            break;
-        }
-        let len = UNIT.min(end - offset);
-        if zeros(a, offset, len)? && zeros(b, offset, len)? {
-            shared.done.fetch_add(len, Ordering::Relaxed);
-            continue;
-        }
+        let Some((offset, len)) = next_unit(a, b, end, shared)? else { break };
         let (left, right) = (&mut left[..len as usize], &mut right[..len as usize]);
         let mut lost = ExtentMap::new();
         for (source, buf) in [(a, &mut *left), (b, &mut *right)] {
@@ -148,9 +140,25 @@ fn work(a: &dyn Source, b: &dyn Source, end: u64, limit: &Limit<'_>, shared: &Sh
     Ok(())
 }
 
-fn zeros(source: &dyn Source, offset: u64, len: u64) -> Result<bool> {
-    let extent = source.extent_at(offset)?;
-    Ok(extent.state.reads_zero() && extent.end() >= offset + len)
+/// The next range that has to be read; what both know to be zeros is passed over, however long it is.
+fn next_unit(a: &dyn Source, b: &dyn Source, end: u64, shared: &Shared) -> Result<Option<(u64, u64)>> {
+    let mut next = shared.next.lock().unwrap_or_else(PoisonError::into_inner);
+    while *next < end && !shared.stop.load(Ordering::Relaxed) {
+        let offset = *next;
+        let (x, y) = (a.extent_at(offset)?, b.extent_at(offset)?);
+        let zeros = x.state.reads_zero() && y.state.reads_zero();
+        let reach = if zeros { x.end().min(y.end()) } else { (offset / UNIT + 1) * UNIT };
+        let reach = reach.min(end);
+        if reach <= offset {
+            return Err(Error::corrupt("an extent does not cover its offset").at(offset));
+        }
+        *next = reach;
+        if !zeros {
+            return Ok(Some((offset, reach - offset)));
+        }
+        shared.done.fetch_add(reach - offset, Ordering::Relaxed);
+    }
+    Ok(None)
 }
 
 fn note(left: &[u8], right: &[u8], offset: u64, lost: &ExtentMap, limit: &Limit<'_>, shared: &Shared) {

@@ -348,8 +348,9 @@ fn finish(
                     return Ok(report);
                 }
             }
-            let carries = files.format.caps.states;
-            let map = proved.lost.iter().any(|e| !carries.has(e.state)).then(|| {
+            // Also beside formats that record losses themselves: it tells failed sectors from untried ones, has no bound
+            // of 2 TiB, and every recovery tool reads it.
+            let map = (!proved.lost.is_empty()).then(|| {
                 let lost: Vec<Extent> = proved.lost.iter().collect();
                 write_mapfile(seal.len, &lost, &report::program())
             });
@@ -380,7 +381,7 @@ fn commit(
     if let Some(map) = map {
         let path: PathBuf = folder.join(format!("{name}.map"));
         std::fs::write(&path, map).map_err(|e| Error::io("cannot write the map of bad sectors", e).in_path(&path))?;
-        report.notes.push(format!("the format keeps no map of bad sectors; it is in {name}.map, a ddrescue mapfile"));
+        report.notes.push(format!("what could not be read is listed in {name}.map, a ddrescue mapfile"));
     }
     if let Some(mut journal) = journal {
         let value =
