@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tintype_fuzz::open("zip", data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tintype_fuzz::open(&tintype_formats::zip::FORMAT, data));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use tintype_core::testing::{MemoryOutlet, Model, create_request, feed_model, open_request};
-use tintype_core::{CreateRequest, Extent, Image, Limits, OpenRequest, Seal, Source, State, extents};
+use tintype_core::{CreateRequest, Extent, Format, Image, Limits, OpenRequest, Seal, Source, State, extents};
 
 /// Most bytes that are read of one image: a small file may claim to be a large disk.
 const MOST: u64 = 4 << 20;
@@ -10,8 +10,7 @@ const MOST: u64 = 4 << 20;
 const EXTENTS: usize = 10_000;
 
 /// Opens `data` as `format` and reads what it holds. Errors are right; panics, hangs and large allocations are not.
-pub fn open(format: &str, data: &[u8]) {
-    let format = tintype_formats::by_name(format).expect("the target is named after a format");
+pub fn open(format: &Format, data: &[u8]) {
     let Some(open) = format.open else { return };
     let request = request(format.extensions.first().copied().unwrap_or("img"), data);
     if let Some(check) = format.check {
@@ -37,7 +36,10 @@ fn request(extension: &str, data: &[u8]) -> OpenRequest {
             outlet.insert(next, second.to_vec());
         }
     }
-    OpenRequest { limits: Limits { allocation: 64 << 20, tables: 64 << 20, depth: 20, files: 100 }, ..open_request(&outlet, &name) }
+    OpenRequest {
+        limits: Limits { allocation: 64 << 20, tables: 64 << 20, depth: 20, files: 100 },
+        ..open_request(&outlet, &name)
+    }
 }
 
 /// Reads an image, its parts, its extents and its details.
@@ -74,8 +76,7 @@ fn walk(disk: &dyn Source) {
 }
 
 /// Writes a disk that `data` describes, reads it, and panics unless it came back.
-pub fn round_trip(format: &str, data: &[u8]) {
-    let format = tintype_formats::by_name(format).expect("the target is named after a format");
+pub fn round_trip(format: &Format, data: &[u8]) {
     let (Some(create), Some(open)) = (format.create, format.open) else { return };
     let Some((model, choice)) = model(data) else { return };
     let outlet = MemoryOutlet::new();
@@ -89,7 +90,8 @@ pub fn round_trip(format: &str, data: &[u8]) {
     }
     // A format may refuse a disk that it cannot hold, such as one with half a sector.
     let Ok(mut sink) = create(&request) else { return };
-    let digests = sink.feed().digests.into_iter().map(|d| (d.clone(), vec![1; if d == "md5" { 16 } else { 20 }])).collect();
+    let digests =
+        sink.feed().digests.into_iter().map(|d| (d.clone(), vec![1; if d == "md5" { 16 } else { 20 }])).collect();
     let carries = sink.feed().carries;
     let len = model.bytes.len() as u64;
     feed_model(&mut *sink, &model, 0, len, 1 + usize::from(choice & 7)).expect("memory takes everything");
@@ -127,7 +129,9 @@ fn push(model: &mut Model, state: State, len: usize, fill: &[u8]) {
     }
     let at = model.bytes.len();
     match state {
-        State::Data => model.bytes.extend((0..len).map(|i| fill.get((at + i) % fill.len().max(1)).copied().unwrap_or(1))),
+        State::Data => {
+            model.bytes.extend((0..len).map(|i| fill.get((at + i) % fill.len().max(1)).copied().unwrap_or(1)))
+        }
         _ => model.bytes.resize(at + len, 0),
     }
     match model.runs.last_mut() {

@@ -20,6 +20,13 @@ tintype_tests::topic! {
     ours_reads_in_zstd: [Tool("zstd")],
     ours_reads_in_cat: [],
     ours_takes_levels: [Tool("gzip"), Tool("zstd")],
+    a_flip_in_a_checked_stream_is_found: [
+        Tool("gzip"), Tool("pigz"), Tool("bgzip"), Tool("bzip2"), Tool("xz"), Tool("zstd"), Tool("lz4"), Tool("lzop"), Tool("zip"),
+    ],
+    what_has_no_checksum_is_not_called_verified: [Tool("xz"), Tool("zstd"), Tool("lz4"), Tool("lzop")],
+    a_stream_whose_name_it_does_not_bear_out_is_told: [
+        Tool("gzip"), Tool("pigz"), Tool("bgzip"), Tool("xz"), Tool("zstd"), Tool("lz4"),
+    ],
     garbage_after_the_end_is_told: [Tool("gzip"), Tool("xz"), Tool("zstd")],
 }
 
@@ -44,8 +51,87 @@ fn check(scratch: &Scratch, packed: &Path, format: &str, disk: &Path, how: &str)
     ours(&[&"convert", &packed, &out, &"-q"]).ok();
     assert_same(disk, &out);
     ours(&[&"compare", &packed, &disk]).ok();
-    ours(&[&"verify", &packed]).ok();
+    ours(&[&"verify", &packed, &"--against", &disk]).ok();
     std::fs::remove_file(out).unwrap();
+}
+
+/// Streams with a checksum over every byte of the disk.
+const CHECKED: [(&str, &str); 13] = [
+    ("t.gz", "gzip -c disk.raw > t.gz"),
+    ("t.gz", "pigz -b 128 -c disk.raw > t.gz"),
+    ("t.gz", "bgzip -c disk.raw > t.gz"),
+    ("t.zz", "pigz -z -c disk.raw > t.zz"),
+    ("t.bz2", "bzip2 -c disk.raw > t.bz2"),
+    ("t.xz", "xz -0 -c disk.raw > t.xz"),
+    ("t.xz", "xz -0 --check=crc32 --block-size=65536 -c disk.raw > t.xz"),
+    ("t.zst", "zstd -q -c disk.raw > t.zst"),
+    ("t.lz4", "lz4 -q -c disk.raw > t.lz4"),
+    ("t.lzo", "lzop -c disk.raw > t.lzo"),
+    ("t.lzo", "lzop --crc32 -c disk.raw > t.lzo"),
+    ("t.zip", "zip -q t.zip disk.raw"),
+    ("t.zip", "zip -q -0 t.zip disk.raw"),
+];
+
+/// Streams without.
+const UNCHECKED: [(&str, &str); 7] = [
+    ("t.lzma", "xz --format=lzma -c disk.raw > t.lzma"),
+    ("t.xz", "xz -0 --check=none -c disk.raw > t.xz"),
+    ("t.zst", "zstd -q --no-check -c disk.raw > t.zst"),
+    ("t.lz4", "lz4 -q --no-frame-crc -c disk.raw > t.lz4"),
+    ("t.lz4", "lz4 -q -l -c disk.raw > t.lz4"),
+    ("t.lzo", "lzop -F -c disk.raw > t.lzo"),
+    ("t.001", "split -b 100000 -d -a 3 --numeric-suffixes=1 disk.raw t."),
+];
+
+fn a_flip_in_a_checked_stream_is_found() {
+    for (name, command) in CHECKED {
+        let scratch = Scratch::new();
+        let (disk, _) = sample_file(&scratch, "disk.raw", 300_000, 114, Layout::Full);
+        tool("bash", &[&"-c", &command]).folder(scratch.path()).ok();
+        let packed = scratch.join(name);
+        ours(&[&"verify", &packed]).ok();
+        let good = tintype_tests::read(&packed);
+        // What the stream is known by is left alone: without it, it is something else.
+        for i in (16..good.len()).step_by((good.len() / 60).max(1)) {
+            let mut bytes = good.clone();
+            bytes[i] ^= 1 << (i % 8);
+            std::fs::write(&packed, &bytes).unwrap();
+            let run = ours(&[&"verify", &packed, &"-q"]).run();
+            if run.code() == Some(0) {
+                // Names, time stamps and the bits after the last symbol prove nothing and change nothing.
+                let same = ours(&[&"compare", &packed, &disk]).run();
+                assert!(same.code() == Some(0), "{command}: byte {i} of {} was called verified: {same}", good.len());
+            } else {
+                // A zlib stream is known only by what unpacks, so that a broken one is nothing at all.
+                let nothing = name == "t.zz" && run.code() == Some(2);
+                assert!(nothing || run.code() == Some(1), "{command}: byte {i} of {}: {run}", good.len());
+            }
+        }
+    }
+}
+
+fn what_has_no_checksum_is_not_called_verified() {
+    for (name, command) in UNCHECKED {
+        let scratch = Scratch::new();
+        sample_file(&scratch, "disk.raw", 300_000, 115, Layout::Full);
+        tool("bash", &[&"-c", &command]).folder(scratch.path()).ok();
+        let run = ours(&[&"verify", &scratch.join(name)]).run();
+        assert!(run.code() == Some(2) && run.stderr.contains("--against"), "{command}: {run}");
+    }
+}
+
+fn a_stream_whose_name_it_does_not_bear_out_is_told() {
+    for (name, command) in CHECKED.iter().take(3).chain(&CHECKED[5..9]) {
+        let scratch = Scratch::new();
+        sample_file(&scratch, "disk.raw", 300_000, 116, Layout::Full);
+        tool("bash", &[&"-c", command]).folder(scratch.path()).ok();
+        let packed = scratch.join(name);
+        let mut bytes = tintype_tests::read(&packed);
+        bytes[0] ^= 1;
+        std::fs::write(&packed, bytes).unwrap();
+        let run = ours(&[&"convert", &packed, &scratch.join("o.img")]).run();
+        assert!(run.code() != Some(0) || run.stderr.contains("warning"), "compressed bytes became a disk: {run}");
+    }
 }
 
 fn gzip_in_every_form() {
@@ -242,20 +328,20 @@ fn ours_reads_in_cat() {
     let scratch = Scratch::new();
     let (disk, _) = packed(&scratch, "t.001", &["--split", "1MiB"]);
     let out = scratch.join("plain");
-    tool("bash", &[&"-c", &"cat t.0*"]).folder(scratch.path()).stdout(File::create(&out).unwrap()).ok();
+    tool("bash", &[&"-c", &"cat t.0??"]).folder(scratch.path()).stdout(File::create(&out).unwrap()).ok();
     assert_same(disk, out);
 }
 
 fn ours_takes_levels() {
     for (name, program, words) in [("t.gz", "gzip", ["-q", "-d", "-c"]), ("t.zst", "zstd", ["-q", "-d", "-c"])] {
         let mut sizes = Vec::new();
-        for level in ["none", "fast", "best"] {
+        for level in ["fast", "best"] {
             let scratch = Scratch::new();
             let (disk, image) = packed(&scratch, name, &["--compression", level]);
             gives(&scratch, program, &words, &image, &disk);
             sizes.push(std::fs::metadata(&image).unwrap().len());
         }
-        assert!(sizes[0] > sizes[1] && sizes[1] >= sizes[2], "{name}: {sizes:?}");
+        assert!(sizes[0] < 9_000_001 && sizes[1] <= sizes[0] / 100 * 101, "{name}: {sizes:?}");
     }
 }
 
@@ -269,7 +355,7 @@ fn garbage_after_the_end_is_told() {
         let (disk, _) = sample_file(&scratch, "disk.raw", 300_000, 113, Layout::Full);
         tool("bash", &[&"-c", &command]).folder(scratch.path()).ok();
         let run = ours(&[&"verify", &scratch.join(name)]).run();
-        assert!(run.code() != Some(0) || run.stderr.contains("after") || run.out().contains("after"), "{name}: {run}");
+        assert!(run.code() != Some(0) || run.out().contains("warning"), "{name}: {run}");
         let out = scratch.join("o.img");
         let run = ours(&[&"convert", &scratch.join(name), &out]).run();
         if run.code() == Some(0) {

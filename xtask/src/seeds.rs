@@ -9,7 +9,9 @@ use tintype_formats::FORMATS;
 /// Writes `DIR/TARGET/*` for the targets that read a format.
 pub fn write(folder: &Path) -> Outcome {
     for format in FORMATS.iter().filter(|f| f.create.is_some()) {
-        let target = folder.join(format!("open_{}", format.name));
+        // The targets are called after the folders of the formats.
+        let name = if format.name == "e01" { "ewf" } else { format.name };
+        let target = folder.join(format!("open_{name}"));
         for (i, len) in [0usize, 512, 70_000].into_iter().enumerate() {
             let model = Model::mixed(len, &State::ALL, 512, i as u64 + 1);
             match seed(format, &model) {
