@@ -5,7 +5,10 @@ use crate::packed::{Blocks, Known, LARGEST_BLOCK, Packed, Spec, WINDOW, image, s
 use std::sync::Arc;
 use tintype_codec::stream::Kind;
 use tintype_codec::zstd::{FrameHeader, parse_frame_header};
-use tintype_core::{Event, Image, OpenRequest, Result};
+use tintype_core::{Event, Image, OpenRequest, Result, human_size};
+
+/// Windows above this are told of.
+const LARGE: u64 = 128 << 20;
 
 pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     let mut packed = Packed::new(request)?;
@@ -13,6 +16,12 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     let first = first_header(&packed)?;
     if first.is_some_and(|header| !header.checksum) {
         packed.warnings.push("its frames have no checksums; damage inside them may go unnoticed".into());
+    }
+    if let Some(header) =
+        first.filter(|header| header.content.is_none_or(|len| len > LARGEST_BLOCK) && header.window > LARGE)
+    {
+        let window = human_size(header.window);
+        packed.warnings.push(format!("it was compressed with a window of {window}, which reading it takes as memory"));
     }
     match Table::seekable(&input, &request.limits) {
         Ok(Some(table)) if table.largest() <= LARGEST_BLOCK => {
