@@ -39,6 +39,8 @@ pub struct Format {
     pub check: Option<Check>,
     /// What this very image would lose in the format although [`Caps`] say it can carry it, one sentence each.
     pub losses: Option<fn(&CreateRequest) -> Vec<String>>,
+    /// The name of the first file of a target called by a given name, for formats that cannot take any name.
+    pub first_name: Option<fn(&str) -> String>,
 }
 
 impl std::fmt::Debug for Format {

@@ -68,13 +68,14 @@ pub const PARTIAL: &str = ".partial";
 /// An outlet whose files are called `NAME.partial` until [`Partial::commit`].
 pub struct Partial {
     inner: Arc<dyn Outlet>,
+    replaces: Vec<String>,
     names: Mutex<Vec<String>>,
 }
 
 impl Partial {
-    /// Partial files in `inner`.
-    pub fn new(inner: Arc<dyn Outlet>) -> Self {
-        Partial { inner, names: Mutex::new(Vec::new()) }
+    /// Partial files in `inner`, which may take the names in `replaces` but no other that is taken.
+    pub fn new(inner: Arc<dyn Outlet>, replaces: &[String]) -> Self {
+        Partial { inner, replaces: replaces.to_vec(), names: Mutex::new(Vec::new()) }
     }
 
     /// The final names of the files made and reopened so far, in that order.
@@ -111,6 +112,10 @@ impl Partial {
 
 impl Outlet for Partial {
     fn create(&self, name: &str) -> Result<Arc<dyn File>> {
+        if !self.replaces.iter().any(|r| r == name) && self.inner.exists(name)? {
+            let what = "exists already, is no part of this image, and would be overwritten; move it away, or choose another name";
+            return Err(Error::denied(what).in_path(name));
+        }
         let partial = format!("{name}{PARTIAL}");
         // An older try got this far; whoever makes partial files here has made sure that nobody needs it any more.
         if self.inner.exists(&partial)? {

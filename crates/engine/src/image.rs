@@ -7,7 +7,7 @@ use crate::report::{Report, now};
 use crate::target::{self, Again, Begun, Content, Overwrite, Prepared, Wish};
 use crate::transfer::{self, Names, Proof, Transfer};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tintype_codec::digest::Algorithm;
 use tintype_core::{Error, Event, Facts, Format, Place, Result, Shape, Source, State, Watch, extents};
@@ -66,7 +66,7 @@ impl Reports {
     fn prefix(&self, wish: &Wish, index: usize) -> Option<String> {
         match self {
             Reports::Beside if wish.locator == "-" => None,
-            Reports::Beside => Some(format!("{}.report", wish.locator)),
+            Reports::Beside => Some(crate::report::beside(Path::new(&wish.locator))),
             Reports::Prefix(prefix) if index == 0 => Some(prefix.clone()),
             Reports::Prefix(prefix) => Some(format!("{prefix}.{}", index + 1)),
             Reports::None => None,
@@ -294,7 +294,7 @@ fn guard(opened: &Opened, wish: &Wish) -> Result<Vec<String>> {
     use std::os::unix::fs::MetadataExt;
     let locator = tintype_core::Locator::parse(&wish.locator)?;
     let Place::Path(path) = &locator.place else { return Ok(Vec::new()) };
-    let folder = opened.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+    let folder = opened.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if let Ok(target) = std::fs::metadata(path) {
         let files = opened.image.files.iter().map(|f| folder.join(f)).chain([opened.path.clone()]);
         for file in files {

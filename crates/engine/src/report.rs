@@ -158,6 +158,17 @@ pub struct Report {
     pub request: serde_json::Value,
 }
 
+/// The name of the report beside the image at `path`, without `.json` and `.txt`. A count as in `disk.001` is left out:
+/// whoever joins the parts with a pattern must not catch the report.
+pub fn beside(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    let stem = match path.rsplit_once('.') {
+        Some((stem, count)) if !stem.is_empty() && count.bytes().all(|b| b.is_ascii_digit()) => stem,
+        _ => &path,
+    };
+    format!("{stem}.report")
+}
+
 /// Reads the JSON report at `path`; `None` if there is none that can be read.
 pub fn read(path: &Path) -> Option<Report> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()

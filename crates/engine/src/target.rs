@@ -261,6 +261,8 @@ pub fn prepare(wish: &Wish, content: &Content<'_>, overwrite: Overwrite, report:
         }
     }
     let (folder, name) = Folder::of(path, Reach::Beside)?;
+    let name = format.first_name.map_or_else(|| name.clone(), |first| first(&name));
+    let path = &path.with_file_name(&name);
     let folder_path = folder.path().to_path_buf();
     let outlet: Arc<dyn Outlet> = Arc::new(folder);
     let header = Header {
@@ -280,7 +282,7 @@ pub fn prepare(wish: &Wish, content: &Content<'_>, overwrite: Overwrite, report:
                 Again::Never => Err("it was begun before, and a stream cannot be read again".into()),
             };
             match why {
-                Ok(()) => return go_on(wish, format, create, &folder_path, outlet, name, found, lock),
+                Ok(()) => return go_on(format, create, &folder_path, outlet, name, found, lock),
                 Err(_) if overwrite == Overwrite::Replace => discard(&*outlet, &name)?,
                 Err(why) => {
                     return Err(Error::denied(format!(
@@ -307,6 +309,16 @@ pub fn prepare(wish: &Wish, content: &Content<'_>, overwrite: Overwrite, report:
         }
         replaces = older_files(path, &name);
     }
+    if format.caps.split
+        && overwrite == Overwrite::Refuse
+        && let Some(second) = second_name(&name)
+        && outlet.exists(&second)?
+    {
+        let what = format!(
+            "{second} lies here already and would be taken for a part of the image; move it away, or choose another name"
+        );
+        return Err(Error::denied(what).in_path(path));
+    }
     for stale in [format!("{name}{PARTIAL}"), journal_name.clone()] {
         if outlet.exists(&stale)? {
             if overwrite == Overwrite::Refuse && !stale.ends_with(JOURNAL) {
@@ -319,7 +331,7 @@ pub fn prepare(wish: &Wish, content: &Content<'_>, overwrite: Overwrite, report:
     }
     let journal = Journal::create(&*outlet, &journal_name, &header).map_err(|e| e.in_path(path))?;
     let lock = Lock::take(&folder_path.join(&journal_name))?;
-    let partial = Arc::new(Partial::new(Arc::clone(&outlet)));
+    let partial = Arc::new(Partial::new(Arc::clone(&outlet), &replaces));
     create.outlet = Arc::clone(&partial) as _;
     create.name.clone_from(&name);
     let sink = match begin(format, &create) {
@@ -335,7 +347,13 @@ pub fn prepare(wish: &Wish, content: &Content<'_>, overwrite: Overwrite, report:
     };
     let journal = format.resume.is_some().then_some(journal);
     let files = Files { format, folder: folder_path, outlet, partial, name, replaces, lock };
-    Ok(ready(wish.locator.clone(), format, sink, journal, Spot::Files(files)))
+    Ok(ready(path.to_string_lossy().into_owned(), format, sink, journal, Spot::Files(files)))
+}
+
+/// The name that the second file of a set begun with `name` has: `X.E01` -> `X.E02`, `X.001` -> `X.002`.
+fn second_name(name: &str) -> Option<String> {
+    let stem = name.strip_suffix('1')?;
+    stem.ends_with('0').then(|| format!("{stem}2"))
 }
 
 fn begin(format: &'static Format, create: &CreateRequest) -> Result<Box<dyn Sink>> {
@@ -358,7 +376,6 @@ fn ready(name: String, format: &'static Format, sink: Box<dyn Sink>, journal: Op
 
 #[allow(clippy::too_many_arguments, reason = "everything that was found about the target, used once")]
 fn go_on(
-    wish: &Wish,
     format: &'static Format,
     mut create: CreateRequest,
     folder: &Path,
@@ -380,7 +397,9 @@ fn go_on(
             lock,
         });
     }
-    let partial = Arc::new(Partial::new(Arc::clone(&outlet)));
+    // Only a run that was told to replace it has begun with the name taken.
+    let replaces = if outlet.exists(&name)? { older_files(&folder.join(&name), &name) } else { Vec::new() };
+    let partial = Arc::new(Partial::new(Arc::clone(&outlet), &replaces));
     create.outlet = Arc::clone(&partial) as _;
     create.name.clone_from(&name);
     let checkpoints = found.checkpoints()?;
@@ -400,11 +419,9 @@ fn go_on(
     journal.add(&Record::Resumed { at: at.clone(), offset: from })?;
     resumptions.push((at, from));
     let lost = found.lost(from);
-    // Only a run that was told to replace it has begun with the name taken.
-    let replaces = if outlet.exists(&name)? { older_files(&folder.join(&name), &name) } else { Vec::new() };
     let files = Files { format, folder: folder.to_path_buf(), outlet, partial, name, replaces, lock };
     Ok(Begun::Ready(Box::new(Prepared {
-        name: wish.locator.clone(),
+        name: folder.join(&files.name).to_string_lossy().into_owned(),
         format: format.name,
         sink,
         from,

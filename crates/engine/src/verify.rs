@@ -188,7 +188,7 @@ fn expected_digests(image: &Opened, findings: &mut Vec<FindingEntry>) -> Vec<Exp
             list.push(Expected { algorithm, value: digest.hex(), place: "the image".into() });
         }
     }
-    let beside = format!("{}.report.json", image.path.display());
+    let beside = format!("{}.json", report::beside(&image.path));
     if let Some(report) = report::read(Path::new(&beside)) {
         if report.size != image.image.disk.len() {
             findings.push(FindingEntry {

@@ -90,8 +90,30 @@ pub fn probe(request: &OpenRequest) -> Result<&'static Format> {
 pub fn open(request: &OpenRequest, format: Option<&'static Format>) -> Result<(&'static Format, Image)> {
     let format = match format {
         Some(format) => format,
-        None => probe(request)?,
+        None => {
+            let found = probe(request)?;
+            as_named(request, found)?;
+            found
+        }
     };
     let open = format.open.ok_or_else(|| Error::unsupported(format!("{} images can only be written", format.title)))?;
     Ok((format, open(request)?))
+}
+
+/// Refuses to take for plain bytes what its name says is something else: a damaged head must not turn a container into a
+/// disk.
+fn as_named(request: &OpenRequest, found: &'static Format) -> Result<()> {
+    let name = request.entry.name.to_ascii_lowercase();
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending).unwrap_or_default();
+    if !std::ptr::eq(found, &raw::FORMAT) || raw::FORMAT.extensions.contains(&ending) {
+        return Ok(());
+    }
+    match FORMATS.iter().find(|f| f.extensions.contains(&ending)) {
+        Some(named) if request.entry.source()?.len() > 0 => Err(Error::corrupt(format!(
+            "is named like {} but does not begin like it: it is damaged, or it is something else; to read it as plain bytes, \
+             give --from raw",
+            named.title
+        ))),
+        _ => Ok(()),
+    }
 }

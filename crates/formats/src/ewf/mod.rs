@@ -49,6 +49,7 @@ pub static FORMAT: Format = Format {
     resume: Some(resume::resume),
     check: Some(check::check),
     losses: Some(plan::losses),
+    first_name: None,
 };
 
 fn probe(probe: &Probe<'_>) -> u8 {

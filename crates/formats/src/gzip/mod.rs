@@ -37,6 +37,7 @@ pub static FORMAT: Format = Format {
     resume: Some(write::resume),
     check: Some(check::check),
     losses: None,
+    first_name: None,
 };
 
 fn probe(probe: &Probe<'_>) -> u8 {

@@ -26,6 +26,7 @@ const fn row(name: &'static str, title: &'static str, extensions: &'static [&'st
         resume: None,
         check: None,
         losses: None,
+        first_name: None,
     }
 }
 

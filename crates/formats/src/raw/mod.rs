@@ -31,6 +31,7 @@ pub static FORMAT: Format = Format {
     resume: Some(resume),
     check: None,
     losses: None,
+    first_name: None,
 };
 
 /// Units in which zeros are looked for: the smallest hole that common file systems make.

@@ -34,6 +34,7 @@ pub static FORMAT: Format = Format {
     resume: Some(write::resume),
     check: None,
     losses: None,
+    first_name: Some(first_name),
 };
 
 /// The name decides, and it is weak evidence: every format with a magic number comes first, only plain raw after.

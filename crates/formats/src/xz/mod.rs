@@ -33,6 +33,7 @@ pub static FORMAT: Format = Format {
     resume: None,
     check: Some(read::check),
     losses: None,
+    first_name: None,
 };
 
 fn probe(probe: &Probe<'_>) -> u8 {

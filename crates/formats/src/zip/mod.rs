@@ -34,6 +34,7 @@ pub static FORMAT: Format = Format {
     resume: None,
     check: None,
     losses: None,
+    first_name: None,
 };
 
 /// Other formats are zip archives too, and surer of it than this one.
