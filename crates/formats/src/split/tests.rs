@@ -187,7 +187,7 @@ fn every_prefix_of_the_writing_can_be_gone_on_with() {
     let recorder = Recorder::new();
     let mut request = create_request(MemoryOutlet::new(), "d.001", &model);
     request.split = Some(30_000);
-    request.outlet = std::sync::Arc::new(Partial::new(std::sync::Arc::new(recorder.clone())));
+    request.outlet = std::sync::Arc::new(Partial::new(std::sync::Arc::new(recorder.clone()), &[]));
     let mut sink = write::create(&request).unwrap();
     let mut checkpoints = vec![Checkpoint::default()];
     recorder.mark(0);
@@ -204,7 +204,7 @@ fn every_prefix_of_the_writing_can_be_gone_on_with() {
                 steps[..cut].iter().filter_map(|s| if let Step::Mark(n) = s { Some(*n as usize) } else { None }).max();
             let Some(known) = known else { continue };
             let folder = Recorder::after(&steps[..cut], torn).unwrap();
-            let partial = std::sync::Arc::new(Partial::new(std::sync::Arc::new(folder.clone())));
+            let partial = std::sync::Arc::new(Partial::new(std::sync::Arc::new(folder.clone()), &[]));
             request.outlet = partial.clone();
             let mut resumed = write::resume(&request, &checkpoints[..=known]).unwrap();
             assert_eq!(resumed.offset, checkpoints[known].offset);
