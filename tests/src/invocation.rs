@@ -1,14 +1,14 @@
 //! The program and other people's tools as child processes.
 
-use crate::Deadline;
 use crate::need::find_tool;
+use crate::{Deadline, Scratch};
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 /// Seconds after which a child counts as hanging.
 const PATIENCE: u64 = 600;
@@ -53,7 +53,24 @@ pub fn ours(words: &[&dyn AsRef<OsStr>]) -> Invocation {
     let mut invocation = Invocation::of(tintype_binary().as_os_str(), words);
     // What a person set for themselves must not change what the tests see.
     invocation.command.env_remove("NO_COLOR").env("LC_ALL", "C").env("TZ", "UTC");
+    for name in ["XDG_CACHE_HOME", "XDG_STATE_HOME"] {
+        invocation.command.env(name, home());
+    }
     invocation
+}
+
+/// What stands for the user's own folders.
+fn home() -> &'static Path {
+    HOME.get_or_init(Scratch::new).path()
+}
+
+static HOME: OnceLock<Scratch> = OnceLock::new();
+
+/// Removes what the program left in the user's folders: a static is never dropped.
+pub(crate) fn remove_home() {
+    if let Some(home) = HOME.get() {
+        let _ = std::fs::remove_dir_all(home.path());
+    }
 }
 
 /// A call of somebody else's program with these words.

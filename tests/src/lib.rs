@@ -24,6 +24,6 @@ pub use invocation::{Invocation, Run, Running, ours, tintype_binary, tool};
 pub use loop_device::LoopDevice;
 pub use mount::Mount;
 pub use need::{Need, python};
-pub use sample::{Layout, sample, sample_file, write_sparse};
+pub use sample::{Layout, e01_name, sample, sample_file, write_sparse};
 pub use scratch::Scratch;
 pub use suite::{Case, run_suite};

@@ -41,3 +41,8 @@ pub fn write_sparse(path: impl AsRef<std::path::Path>, bytes: &[u8]) {
         }
     }
 }
+
+/// What the table of formats calls E01.
+pub fn e01_name() -> &'static str {
+    tintype_formats::by_extension("x.E01").expect("E01 is written").name
+}

@@ -67,7 +67,9 @@ pub fn run_suite(cases: Vec<Case>) -> ExitCode {
             Trial::test(case.name, || Ok(())).with_kind(what).with_ignored_flag(true)
         })
         .collect();
-    libtest_mimic::run(&args, trials).exit_code()
+    let conclusion = libtest_mimic::run(&args, trials);
+    crate::invocation::remove_home();
+    conclusion.exit_code()
 }
 
 fn allowed() -> Vec<String> {

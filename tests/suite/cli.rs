@@ -1,11 +1,11 @@
 //! The command line that other people's scripts depend on: help, exit statuses, JSON, refusals.
 
 use std::os::unix::fs::PermissionsExt;
-use tintype_tests::{Layout, Need::*, Scratch, assert_same, ours, read, sample_file, tintype_binary, tool};
+use tintype_tests::{Layout, Need::*, Scratch, assert_same, e01_name, ours, read, sample_file, tintype_binary, tool};
 
 tintype_tests::topic! {
     help_names_every_verb: [],
-    every_verb_has_help_with_an_exit_status: [],
+    every_verb_has_help_and_statuses_are_explained: [],
     version_is_one_line: [],
     wrong_usage_exits_2_and_says_what_is_right: [],
     a_missing_source_is_named: [],
@@ -43,10 +43,14 @@ fn help_names_every_verb() {
     }
 }
 
-fn every_verb_has_help_with_an_exit_status() {
+fn every_verb_has_help_and_statuses_are_explained() {
     for verb in VERBS {
         let out = ours(&[&verb, &"--help"]).ok().out();
-        assert!(out.contains("--json"), "{verb}: {out}");
+        assert!(out.contains("--json") && out.contains(&format!("tintype {verb}")), "{verb}: {out}");
+    }
+    let out = ours(&[&"--help"]).ok().out();
+    for status in ["0 ", "1 ", "2 ", "3 ", "130 "] {
+        assert!(out.contains(status), "exit status {status} is not explained: {out}");
     }
 }
 
@@ -82,7 +86,7 @@ fn wrong_usage_exits_2_and_says_what_is_right() {
         assert_eq!(scratch.names(), ["d.img"], "something was touched: {run}");
     }
     let run = ours(&[&"image", &disk, &out, &"--to", &"nosuchformat"]).exits(2);
-    assert!(run.stderr.contains("ewf") && run.stderr.contains("raw"), "the formats are not listed: {run}");
+    assert!(run.stderr.contains(e01_name()) && run.stderr.contains("raw"), "the formats are not listed: {run}");
 }
 
 fn a_missing_source_is_named() {
@@ -178,7 +182,7 @@ fn the_format_comes_from_the_content() {
     let renamed = scratch.join("looks-gz.gz");
     std::fs::rename(scratch.join("e.E01"), &renamed).unwrap();
     let json = ours(&[&"info", &renamed, &"--json"]).ok().json();
-    assert_eq!(json["format"], "ewf");
+    assert_eq!(json["format"], e01_name());
     let out = scratch.join("out.img");
     ours(&[&"convert", &renamed, &out]).ok();
     assert_same(&disk, &out);
@@ -196,7 +200,7 @@ fn from_overrides_the_content() {
     let out = scratch.join("o.img");
     ours(&[&"convert", &packed, &out, &"--from", &"raw"]).ok();
     assert_same(&packed, &out);
-    ours(&[&"convert", &disk, &scratch.join("p.img"), &"--from", &"ewf"]).run().exited_any(&[2, 3]);
+    ours(&[&"convert", &disk, &scratch.join("p.img"), &"--from", &e01_name()]).run().exited_any(&[2, 3]);
     assert!(!scratch.join("p.img").exists());
 }
 
@@ -311,7 +315,7 @@ fn json_has_the_common_fields() {
     let total: u64 = json["extents"].as_object().expect("extents").values().map(|v| v.as_u64().unwrap()).sum();
     assert_eq!(total, bytes.len() as u64, "{json}");
     let info = ours(&[&"info", &target, &"--json"]).ok().json();
-    assert_eq!((&info["format"], &info["size"]), (&"ewf".into(), &bytes.len().into()), "{info}");
+    assert_eq!((&info["format"], &info["size"]), (&e01_name().into(), &bytes.len().into()), "{info}");
     let hash = ours(&[&"hash", &target, &"--json"]).ok().json();
     let known = tool("sha256sum", &[&disk]).ok().out();
     assert_eq!(hash["digests"]["sha256"].as_str(), known.split_whitespace().next(), "sha256 is the default: {hash}");
@@ -454,16 +458,20 @@ fn compare_says_where() {
 
 fn completions_and_man_pages_come_out() {
     let scratch = Scratch::new();
-    let (disk, _) = sample_file(&scratch, "d.img", 5000, 19, Layout::Full);
-    ours(&[&"hash", &disk]).ok();
-    for shell in ["bash", "zsh", "fish"] {
-        let out = ours(&[&"completions", &shell]).ok().out();
-        assert!(out.contains("tintype") && VERBS.iter().all(|v| out.contains(v)), "{shell}: {out}");
-    }
-    let pages = scratch.folder("man");
-    ours(&[&"man", &pages]).ok();
+    let folder = scratch.folder("pages");
+    ours(&[&"pages", &folder]).ok();
     for verb in VERBS {
-        let page = pages.join(format!("tintype-{verb}.1"));
+        let page = folder.join(format!("man/tintype-{verb}.1"));
         assert!(page.exists(), "{} is missing", page.display());
     }
+    let formats = String::from_utf8(read(folder.join("man/tintype-formats.5"))).unwrap();
+    for format in tintype_formats::FORMATS {
+        assert!(formats.contains(format.name), "{} has no place in the manual", format.name);
+    }
+    for (shell, name) in [("bash", "tintype.bash"), ("zsh", "_tintype"), ("fish", "tintype.fish")] {
+        let text = String::from_utf8(read(folder.join("completions").join(name))).unwrap();
+        assert!(VERBS.iter().all(|v| text.contains(v)), "{shell}: {text}");
+    }
+    // The shell that is there takes it.
+    tool("bash", &[&"-n", &folder.join("completions/tintype.bash")]).ok();
 }

@@ -122,7 +122,7 @@ fn every_compression_word_comes_back() {
             let target = scratch.join(file_name(&format!("{}-{word}", format.name), format));
             ours(&[&"convert", &disk, &target, &"--to", &format.name, &"--compression", word, &"-q"]).ok();
             ours(&[&"compare", &disk, &target]).ok();
-            ours(&[&"verify", &target]).ok();
+            ours(&[&"verify", &target, &"--against", &disk]).ok();
         }
         let target = scratch.join(file_name("wrong", format));
         ours(&[&"convert", &disk, &target, &"--to", &format.name, &"--compression", &"nosuchcodec"]).exits(2);

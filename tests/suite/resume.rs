@@ -25,7 +25,7 @@ tintype_tests::topic! {
 
 const LEN: usize = 96 << 20;
 /// Slow enough that several checkpoints are made on the way.
-const RATE: u64 = 20 << 20;
+const RATE: u64 = 12 << 20;
 
 fn slow_drive(scratch: &Scratch, bad: &[(u64, u64)]) -> (Drive, PathBuf) {
     let bytes: Vec<u8> = tintype_tests::sample(LEN, 130).into_iter().map(|b| b | 2).collect();

@@ -232,7 +232,14 @@ fn a_raw_image_has_nothing_to_prove_it_by() {
     let scratch = Scratch::new();
     // A file that nobody imaged: no report beside it, no checksum inside.
     let disk = scratch.file("d.img", &sample(100_000, 53));
-    let run = ours(&[&"verify", &disk, &"--json"]).ok();
-    let json = run.json();
-    assert!(json["verified"] != true, "nothing was proved, and it must not look so: {json}");
+    let run = ours(&[&"verify", &disk]).exits(2);
+    assert!(run.stderr.contains("--against"), "it does not say what would prove it: {run}");
+    // One that we made has a report beside it, with a digest.
+    let image = scratch.join("t.img");
+    ours(&[&"image", &disk, &image]).ok();
+    ours(&[&"verify", &image]).ok();
+    let mut bytes = read(&image);
+    bytes[50_000] ^= 1;
+    std::fs::write(&image, bytes).unwrap();
+    ours(&[&"verify", &image]).exits(1);
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 pub struct Feed {
     /// Pieces begin at multiples of this many bytes, and are multiples of it but for the last. At most 64 MiB.
     pub chunk: u32,
-    /// States it can carry. Marks and runs in other states reach it as [`State::Data`] with the fill in place.
+    /// States it can carry. [`State::Unread`] reaches a sink that carries only [`State::Bad`] as that, and the other way
+    /// round; [`State::Unused`] comes as [`State::Zero`]; what is left comes as [`State::Data`] with the fill in place.
     pub carries: States,
     /// The engine looks for zeros in units of this many bytes and marks them; 0: it does not look.
     pub zeros: u32,

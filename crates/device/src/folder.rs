@@ -5,8 +5,8 @@ use crate::file::{self, FileSource, Uncached};
 use crate::target::FileTarget;
 use rustix::fd::OwnedFd;
 use rustix::fs::{
-    self, AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, fstatvfs, fsync, openat, openat2, renameat,
-    statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, fstatvfs, fsync, openat, openat2, renameat, statat,
+    unlinkat,
 };
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
@@ -79,13 +79,6 @@ impl Folder {
 
     fn at(&self, name: &str) -> PathBuf {
         self.path.join(name)
-    }
-
-    /// Bytes that a file made here may have at most, as far as the kind of file system tells; none: no such bound.
-    pub fn largest_file(&self) -> Option<u64> {
-        const MSDOS: u64 = 0x4d44;
-        // FAT is the only one left whose bound (4 GiB less one byte) people meet.
-        fs::fstatfs(&self.fd).ok().filter(|s| s.f_type as u64 == MSDOS).map(|_| u64::from(u32::MAX))
     }
 
     fn open_reading(&self, name: &str) -> Result<OwnedFd> {

@@ -4,8 +4,8 @@ use crate::identity::SourceId;
 use crate::open::Opened;
 use crate::pipeline::{Input, Policy};
 use crate::report::{Report, now};
-use crate::target::{self, Begun, Content, Overwrite, Prepared, Wish};
-use crate::transfer::{self, Proof, Transfer};
+use crate::target::{self, Again, Begun, Content, Overwrite, Prepared, Wish};
+use crate::transfer::{self, Names, Proof, Transfer};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -90,6 +90,8 @@ pub struct Imaged {
     pub already: Vec<String>,
     /// Images that failed while others went on.
     pub failed: Vec<(String, Error)>,
+    /// Digests that the source stores and that its bytes do not have, one sentence each.
+    pub mismatches: Vec<String>,
     /// What would be done, for a dry run.
     pub plan: Vec<String>,
 }
@@ -114,12 +116,28 @@ pub fn run(request: Request) -> Result<Imaged> {
         Some(opened) => over(opened.source.facts().clone(), &facts),
         None => facts,
     };
+    let content = Content {
+        verb,
+        source: &id,
+        len,
+        shape,
+        facts: &facts,
+        digests: &names,
+        request: serde_json::json!({ "fill": fill, "retries": policy.retries }),
+        again: if source.is_some() { Again::Possible } else { Again::Never },
+    };
     let mut notes = Vec::new();
     for (wish, format) in targets.iter().zip(&formats) {
         if let Some(opened) = source {
             notes.extend(guard(opened, wish)?);
         }
         notes.extend(losses(format, source.map(|o| &*o.source), &facts, verb)?);
+        notes.extend(target::losses(wish, &content)?);
+    }
+    if source.is_none() && targets.iter().any(|t| t.locator != "-") {
+        watch.event(&Event::Note(
+            "standard input cannot be read again: an interrupted image starts from the beginning".into(),
+        ));
     }
     for note in &notes {
         watch.event(&Event::Warning(note.clone()));
@@ -133,26 +151,38 @@ pub fn run(request: Request) -> Result<Imaged> {
                 format!("{verb} {size} bytes of {} to {} as {}", id.locator, wish.locator, format.title)
             })
             .collect();
-        return Ok(Imaged { reports: Vec::new(), already: Vec::new(), failed: Vec::new(), plan });
+        return Ok(Imaged {
+            reports: Vec::new(),
+            already: Vec::new(),
+            failed: Vec::new(),
+            mismatches: Vec::new(),
+            plan,
+        });
     }
 
-    let content = Content {
-        verb,
-        source: &id,
-        len,
-        shape,
-        facts: &facts,
-        digests: &names,
-        request: serde_json::json!({ "fill": fill, "retries": policy.retries }),
+    let mut imaged = Imaged {
+        reports: Vec::new(),
+        already: Vec::new(),
+        failed: Vec::new(),
+        mismatches: Vec::new(),
+        plan: Vec::new(),
     };
-    let mut imaged = Imaged { reports: Vec::new(), already: Vec::new(), failed: Vec::new(), plan: Vec::new() };
     let mut prepared: Vec<Prepared> = Vec::new();
     let mut prefixes = Vec::new();
     let mut requests = Vec::new();
     for (i, (wish, format)) in targets.iter().zip(&formats).enumerate() {
         let prefix = reports.prefix(wish, i);
         let path = prefix.as_ref().map(|p| PathBuf::from(format!("{p}.json"))).unwrap_or_default();
-        match target::prepare(wish, &content, overwrite, &path)? {
+        let begun = match target::prepare(wish, &content, overwrite, &path) {
+            Ok(begun) => begun,
+            Err(e) => {
+                for target in prepared {
+                    target.withdraw()?;
+                }
+                return Err(e);
+            }
+        };
+        match begun {
             Begun::Ready(target) => {
                 if target.from > 0 {
                     watch.event(&Event::Note(format!("{}: going on from offset {}", target.name, target.from)));
@@ -161,9 +191,10 @@ pub fn run(request: Request) -> Result<Imaged> {
                 prepared.push(*target);
                 prefixes.push(prefix);
             }
-            Begun::Sealed { files, mut report, outlet, folder: _, name, lock } => {
+            Begun::Sealed { files, replaces, mut report, outlet, name, lock } => {
                 report.ended = now();
-                transfer::name_files(&*outlet, &files, &name, &report, prefix.as_deref())?;
+                let names = Names { files: &files, replaces: &replaces, first: &name };
+                transfer::name_files(&*outlet, names, &report, prefix.as_deref())?;
                 drop(lock);
                 imaged.reports.push(*report);
             }
@@ -178,6 +209,7 @@ pub fn run(request: Request) -> Result<Imaged> {
     }
     let stamp = source.and_then(|o| o.id().modified);
     let path = source.map(|o| o.path.clone());
+    let stored = source.map(transfer::stored_digests).unwrap_or_default();
     let input = match from {
         From::Opened(opened) => Input::Source(Arc::clone(&opened.source)),
         From::Stream(stream, len) => Input::Stream(stream, len),
@@ -192,6 +224,7 @@ pub fn run(request: Request) -> Result<Imaged> {
         facts,
         targets: prepared,
         digests,
+        stored,
         policy,
         fill,
         proof,
@@ -211,6 +244,7 @@ pub fn run(request: Request) -> Result<Imaged> {
     }
     imaged.reports.extend(done.reports);
     imaged.failed = done.failed;
+    imaged.mismatches = done.mismatches;
     Ok(imaged)
 }
 

@@ -54,6 +54,8 @@ pub enum Record {
     Sealed {
         /// The final names.
         files: Vec<String>,
+        /// Files of an older image that go away.
+        replaces: Vec<String>,
         /// The report.
         report: serde_json::Value,
     },
@@ -107,10 +109,10 @@ impl Found {
             .collect()
     }
 
-    /// The names and the report, if nothing is left to be written.
-    pub fn sealed(&self) -> Option<(&[String], &serde_json::Value)> {
+    /// The names, what they replace, and the report, if nothing is left to be written.
+    pub fn sealed(&self) -> Option<(&[String], &[String], &serde_json::Value)> {
         self.records.iter().find_map(|r| match r {
-            Record::Sealed { files, report } => Some((&files[..], report)),
+            Record::Sealed { files, replaces, report } => Some((&files[..], &replaces[..], report)),
             _ => None,
         })
     }

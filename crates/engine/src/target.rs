@@ -51,6 +51,17 @@ pub struct Content<'a> {
     pub digests: &'a [String],
     /// Whatever else decides what the finished image looks like.
     pub request: serde_json::Value,
+    /// Whether the same bytes can be read again.
+    pub again: Again,
+}
+
+/// Whether the same bytes can be read again, so that interrupted work can go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// Drives and files.
+    Possible,
+    /// Streams.
+    Never,
 }
 
 /// A target that can be written.
@@ -123,12 +134,12 @@ pub enum Begun {
     Sealed {
         /// The final names.
         files: Vec<String>,
+        /// Files of an older image that go away.
+        replaces: Vec<String>,
         /// The report that was to be written.
         report: Box<Report>,
         /// The folder.
         outlet: Arc<dyn Outlet>,
-        /// The folder's path.
-        folder: PathBuf,
         /// The name of the first file.
         name: String,
         /// Keeps a second run away.
@@ -183,22 +194,37 @@ fn able(can: impl Fn(&Format) -> bool) -> String {
         .join(", ")
 }
 
-/// Prepares a target that is a new image, or goes on with an unfinished one.
-pub fn prepare(wish: &Wish, content: &Content<'_>, overwrite: Overwrite, report: &Path) -> Result<Begun> {
+/// What this very image would lose in the format of `wish`, one sentence each.
+pub fn losses(wish: &Wish, content: &Content<'_>) -> Result<Vec<String>> {
     let format = format_of(wish)?;
-    let options = Options::parse(format.options, &wish.options)?;
-    let mut create = CreateRequest {
+    Ok(format
+        .losses
+        .map(|losses| create_request(wish, content, format).map(|r| losses(&r)))
+        .transpose()?
+        .unwrap_or_default())
+}
+
+/// What the format needs to know, but for the place.
+fn create_request(wish: &Wish, content: &Content<'_>, format: &'static Format) -> Result<CreateRequest> {
+    let name = Path::new(&wish.locator).file_name().map(|n| n.to_string_lossy().into_owned());
+    Ok(CreateRequest {
         outlet: Arc::new(crate::stream::StreamOutlet),
-        name: String::new(),
+        name: name.unwrap_or_default(),
         len: content.len,
         shape: content.shape,
         facts: content.facts.clone(),
-        options,
+        options: Options::parse(format.options, &wish.options)?,
         compression: wish.compression.clone(),
         split: wish.split,
         digests: content.digests.to_vec(),
         order: Order::Any,
-    };
+    })
+}
+
+/// Prepares a target that is a new image, or goes on with an unfinished one.
+pub fn prepare(wish: &Wish, content: &Content<'_>, overwrite: Overwrite, report: &Path) -> Result<Begun> {
+    let format = format_of(wish)?;
+    let mut create = create_request(wish, content, format)?;
     let locator = Locator::parse(&wish.locator)?;
     if locator.part.is_some() {
         return Err(Error::usage(format!("{}: an image cannot be written into a part of another", wish.locator)));
@@ -245,18 +271,24 @@ pub fn prepare(wish: &Wish, content: &Content<'_>, overwrite: Overwrite, report:
         request: request(content, wish, format),
     };
     let journal_name = format!("{name}{JOURNAL}");
-    if let Some(found) = journal::read(&*outlet, &journal_name).map_err(|e| e.in_path(&folder_path))? {
+    if outlet.exists(&journal_name)? {
         let lock = Lock::take(&folder_path.join(&journal_name))?;
-        // Read again under the lock: another run may have gone on in between.
-        let found = journal::read(&*outlet, &journal_name)?.unwrap_or(found);
-        match same(&found.header, &header) {
-            Ok(()) => return go_on(wish, format, create, &folder_path, outlet, name, found, lock),
-            Err(_) if overwrite == Overwrite::Replace => discard(&*outlet, &name)?,
-            Err(why) => {
-                return Err(Error::denied(format!(
-                    "{}{PARTIAL} was begun by another command: {why}. Repeat that command to finish it, or give --force to start anew",
-                    path.display()
-                )));
+        // Read under the lock: until then another run may have gone on, or finished.
+        if let Some(found) = journal::read(&*outlet, &journal_name).map_err(|e| e.in_path(&folder_path))? {
+            let why = match content.again {
+                Again::Possible => same(&found.header, &header),
+                Again::Never => Err("it was begun before, and a stream cannot be read again".into()),
+            };
+            match why {
+                Ok(()) => return go_on(wish, format, create, &folder_path, outlet, name, found, lock),
+                Err(_) if overwrite == Overwrite::Replace => discard(&*outlet, &name)?,
+                Err(why) => {
+                    return Err(Error::denied(format!(
+                        "{}{PARTIAL} was begun by another command: {why}. Repeat that command to finish it, or give \
+                         --force to start anew",
+                        path.display()
+                    )));
+                }
             }
         }
     }
@@ -336,14 +368,14 @@ fn go_on(
     lock: Lock,
 ) -> Result<Begun> {
     let journal_name = format!("{name}{JOURNAL}");
-    if let Some((files, report)) = found.sealed() {
+    if let Some((files, replaces, report)) = found.sealed() {
         let report = serde_json::from_value(report.clone())
             .map_err(|e| Error::corrupt("the journal's report cannot be read").in_path(&journal_name).because(e))?;
         return Ok(Begun::Sealed {
             files: files.to_vec(),
+            replaces: replaces.to_vec(),
             report: Box::new(report),
             outlet,
-            folder: folder.to_path_buf(),
             name,
             lock,
         });
@@ -368,7 +400,9 @@ fn go_on(
     journal.add(&Record::Resumed { at: at.clone(), offset: from })?;
     resumptions.push((at, from));
     let lost = found.lost(from);
-    let files = Files { format, folder: folder.to_path_buf(), outlet, partial, name, replaces: Vec::new(), lock };
+    // Only a run that was told to replace it has begun with the name taken.
+    let replaces = if outlet.exists(&name)? { older_files(&folder.join(&name), &name) } else { Vec::new() };
+    let files = Files { format, folder: folder.to_path_buf(), outlet, partial, name, replaces, lock };
     Ok(Begun::Ready(Box::new(Prepared {
         name: wish.locator.clone(),
         format: format.name,
@@ -436,6 +470,24 @@ fn older_files(path: &Path, name: &str) -> Vec<String> {
     match crate::open::open(&locator.to_string_lossy(), &inputs) {
         Ok(opened) if opened.image.files.len() > 1 => opened.image.files,
         _ => vec![name.to_owned()],
+    }
+}
+
+impl Prepared {
+    /// Removes what was made for a target into which nothing was written yet, because the work will not begin after all.
+    pub fn withdraw(self) -> Result<()> {
+        let Prepared { sink, from, resumptions, place, .. } = self;
+        drop(sink);
+        if let Spot::Files(files) = place
+            && from == 0
+            && resumptions.is_empty()
+        {
+            for made in files.partial.names() {
+                files.outlet.remove(&format!("{made}{PARTIAL}"))?;
+            }
+            files.outlet.remove(&format!("{}{JOURNAL}", files.name))?;
+        }
+        Ok(())
     }
 }
 

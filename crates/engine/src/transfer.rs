@@ -15,7 +15,8 @@ use tintype_codec::digest::{Algorithm, Digest, Hasher};
 use tintype_core::layers::{Masked, Slice};
 use tintype_core::mapfile::write_mapfile;
 use tintype_core::{
-    Error, Event, Extent, ExtentMap, Facts, Kind, Partial, Result, Seal, Sink, Source, State, Watch, extents,
+    Covers, Error, Event, Extent, ExtentMap, Facts, Kind, Outlet, Partial, Result, Seal, Sink, Source, State, Watch,
+    extents,
 };
 
 /// What is to be moved.
@@ -32,6 +33,8 @@ pub struct Transfer {
     pub targets: Vec<Prepared>,
     /// Digests to compute.
     pub digests: Vec<Algorithm>,
+    /// Digests that the source stores of exactly these bytes: those that are computed are compared.
+    pub stored: Vec<(Algorithm, String)>,
     /// What to do when a read fails.
     pub policy: Policy,
     /// What stands for lost bytes, in words.
@@ -65,8 +68,18 @@ pub struct Done {
     pub reports: Vec<Report>,
     /// What went wrong with the others.
     pub failed: Vec<(String, Error)>,
-    /// The digests of the logical bytes.
-    pub digests: BTreeMap<String, String>,
+    /// Digests that the source stores and that its bytes do not have, one sentence each.
+    pub mismatches: Vec<String>,
+}
+
+/// The digests that an image stores of exactly the bytes that are read from it.
+pub fn stored_digests(opened: &crate::open::Opened) -> Vec<(Algorithm, String)> {
+    // A part of an image is not what its digests cover.
+    if !Arc::ptr_eq(&opened.source, &opened.image.disk) {
+        return Vec::new();
+    }
+    let digests = opened.source.facts().digests.iter().filter(|d| d.covers == Covers::Whole);
+    digests.filter_map(|d| Some((d.algorithm.parse().ok()?, d.hex()))).collect()
 }
 
 /// Moves everything. An error means that no target was finished; what is unfinished can be gone on with.
@@ -80,6 +93,7 @@ pub fn run(transfer: Transfer) -> Result<Done> {
         facts,
         targets,
         digests,
+        stored,
         policy,
         fill,
         proof,
@@ -132,7 +146,18 @@ pub fn run(transfer: Transfer) -> Result<Done> {
     };
     let names: BTreeMap<String, String> = digests.iter().map(|(a, d)| (a.name().to_owned(), d.to_hex())).collect();
     let facts_case = CaseData::of(&facts);
-    let mut done = Done { reports: Vec::new(), failed: Vec::new(), digests: names.clone() };
+    let mismatches: Vec<String> = stored
+        .iter()
+        .filter_map(|(algorithm, value)| {
+            let computed = names.get(algorithm.name()).filter(|computed| *computed != value)?;
+            Some(format!("the source stores {algorithm} {value}, but its bytes have {computed}: it is damaged"))
+        })
+        .collect();
+    for mismatch in &mismatches {
+        watch.event(&Event::Warning(mismatch.clone()));
+    }
+    let notes: Vec<String> = notes.into_iter().chain(mismatches.clone()).collect();
+    let mut done = Done { reports: Vec::new(), failed: Vec::new(), mismatches };
     for (i, (lane, kept)) in lanes.into_iter().zip(keep).enumerate() {
         let prefix = reports.get(i).cloned().flatten();
         let begin = Report {
@@ -360,31 +385,35 @@ fn commit(
     if let Some(mut journal) = journal {
         let value =
             serde_json::to_value(&*report).map_err(|e| Error::usage("the report has no JSON form").because(e))?;
-        journal.add(&Record::Sealed { files: names.to_vec(), report: value })?;
+        journal.add(&Record::Sealed { files: names.to_vec(), replaces: replaces.clone(), report: value })?;
     }
-    for old in replaces.iter().filter(|old| !names.contains(old)) {
-        if outlet.exists(old)? {
-            outlet.remove(old)?;
-        }
-    }
-    name_files(&*outlet, names, &name, report, prefix)?;
+    name_files(&*outlet, Names { files: names, replaces: &replaces, first: &name }, report, prefix)?;
     drop(lock);
     Ok(())
 }
 
+/// The names in a commit.
+pub(crate) struct Names<'a> {
+    /// The final names.
+    pub files: &'a [String],
+    /// Files of an older image that go away.
+    pub replaces: &'a [String],
+    /// The name that journal and report go by.
+    pub first: &'a str,
+}
+
 /// The last steps of a commit, which a run that was cut short in them repeats.
-pub(crate) fn name_files(
-    outlet: &dyn tintype_core::Outlet,
-    names: &[String],
-    name: &str,
-    report: &Report,
-    prefix: Option<&str>,
-) -> Result<()> {
-    Partial::commit(outlet, names)?;
+pub(crate) fn name_files(outlet: &dyn Outlet, names: Names<'_>, report: &Report, prefix: Option<&str>) -> Result<()> {
+    for old in names.replaces.iter().filter(|old| !names.files.contains(old)) {
+        if outlet.exists(old)? {
+            outlet.remove(old)?;
+        }
+    }
+    Partial::commit(outlet, names.files)?;
     if let Some(prefix) = prefix {
         report.write(prefix)?;
     }
-    let journal = format!("{name}{}", crate::journal::JOURNAL);
+    let journal = format!("{}{}", names.first, crate::journal::JOURNAL);
     if outlet.exists(&journal)? {
         outlet.remove(&journal)?;
         outlet.sync()?;

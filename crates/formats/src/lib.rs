@@ -9,10 +9,29 @@
 use tintype_core::{Body, Error, Format, Image, OpenRequest, PROBE_HEAD, PROBE_TAIL, Probe, Result};
 
 pub mod ewf;
+pub mod gzip;
+pub mod packed;
 pub mod raw;
+pub mod split;
+pub mod xz;
+pub mod zip;
+pub mod zstd;
 
 /// Every format, the more particular first.
-pub static FORMATS: &[&Format] = &[&ewf::FORMAT, &raw::FORMAT];
+pub static FORMATS: &[&Format] = &[
+    &ewf::FORMAT,
+    &gzip::FORMAT,
+    &zstd::FORMAT,
+    &xz::FORMAT,
+    &packed::BZIP2,
+    &packed::LZ4,
+    &packed::LZOP,
+    &packed::LZMA,
+    &packed::ZLIB,
+    &zip::FORMAT,
+    &split::FORMAT,
+    &raw::FORMAT,
+];
 
 /// The format called `name`.
 pub fn by_name(name: &str) -> Result<&'static Format> {

@@ -8,9 +8,7 @@ use tintype_device::{block, disk};
 
 #[test]
 fn a_drive_reads_right_at_any_offset() {
-    if !possible("a_drive_reads_right_at_any_offset") {
-        return;
-    }
+    let Some(_alone) = possible("a_drive_reads_right_at_any_offset") else { return };
     let dir = tempfile::tempdir().unwrap();
     for (sector, len) in [(512, 3 << 20), (4096, 3 << 20), (512, 1_000_448)] {
         let model = Model::noise(len, 5);
@@ -31,9 +29,7 @@ fn a_drive_reads_right_at_any_offset() {
 /// The kernel itself cannot reach what follows the last whole sector, neither way.
 #[test]
 fn the_end_that_is_no_sector_is_unreadable_and_nothing_else() {
-    if !possible("the_end_that_is_no_sector_is_unreadable_and_nothing_else") {
-        return;
-    }
+    let Some(_alone) = possible("the_end_that_is_no_sector_is_unreadable_and_nothing_else") else { return };
     let dir = tempfile::tempdir().unwrap();
     let (len, whole) = (1_000_448, 999_424);
     let model = Model::noise(len, 5);
@@ -53,9 +49,7 @@ fn the_end_that_is_no_sector_is_unreadable_and_nothing_else() {
 
 #[test]
 fn a_drive_is_written_at_any_offset() {
-    if !possible("a_drive_is_written_at_any_offset") {
-        return;
-    }
+    let Some(_alone) = possible("a_drive_is_written_at_any_offset") else { return };
     let dir = tempfile::tempdir().unwrap();
     for (sector, len) in [(512, 3 << 20), (4096, 3 << 20), (512, 1_000_448)] {
         let mut want = Model::noise(len, 9).bytes;
@@ -91,9 +85,7 @@ fn a_drive_is_written_at_any_offset() {
 
 #[test]
 fn a_drive_that_loses_its_end_is_told_apart_from_bad_sectors() {
-    if !possible("a_drive_that_loses_its_end_is_told_apart_from_bad_sectors") {
-        return;
-    }
+    let Some(_alone) = possible("a_drive_that_loses_its_end_is_told_apart_from_bad_sectors") else { return };
     let dir = tempfile::tempdir().unwrap();
     let file = backing(dir.path(), "disk", &vec![3; 1 << 20]);
     let device = Loop::new(&file, &["-r"]);

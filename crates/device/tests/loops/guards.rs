@@ -1,29 +1,12 @@
 //! Targets that must not be written.
 
-use crate::rig::{Loop, backing, possible, run};
+use crate::rig::{Loop, Mount, backing, possible, run};
 use std::path::{Path, PathBuf};
 use tintype_core::Kind;
 use tintype_device::disk::BlockDisk;
 use tintype_device::enumerate::{Use, devices};
 use tintype_device::guard::{Request, Warning, check_target, same_physical_drive};
 use tintype_device::{System, block};
-
-/// A mount that goes away with its value.
-struct Mount(PathBuf);
-
-impl Mount {
-    fn new(device: &Path, point: PathBuf) -> Self {
-        std::fs::create_dir_all(&point).unwrap();
-        run("mount", &[device.to_str().unwrap(), point.to_str().unwrap()]);
-        Mount(point)
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg(&self.0).status();
-    }
-}
 
 fn said(target: &Path, sources: &[&Path]) -> String {
     let request = Request { sources: sources.iter().map(|p| p.to_path_buf()).collect() };
@@ -40,9 +23,7 @@ fn fine(target: &Path, sources: &[&Path]) -> Vec<Warning> {
 /// A disk of two partitions with an ext4 each, and a second, empty disk.
 #[test]
 fn mounted_shared_and_held_drives_are_refused() {
-    if !possible("mounted_shared_and_held_drives_are_refused") {
-        return;
-    }
+    let Some(_alone) = possible("mounted_shared_and_held_drives_are_refused") else { return };
     let dir = tempfile::tempdir().unwrap();
     let file = backing(dir.path(), "disk", &[]);
     std::fs::File::options().write(true).open(&file).unwrap().set_len(64 << 20).unwrap();
@@ -73,7 +54,7 @@ fn mounted_shared_and_held_drives_are_refused() {
     assert!(said(&disk.0, &[]).contains("holds this drive"));
     drop(held);
     // Mounted: itself, its whole drive; the sibling is free.
-    let mount = Mount::new(&part(1), dir.path().join("mount point"));
+    let mount = Mount::new(&part(1), dir.path().join("mount point"), "rw");
     assert!(said(&part(1), &[]).contains("unmount it first"));
     assert!(said(&disk.0, &[]).contains("unmount it first"));
     assert!(BlockDisk::open(&disk.0).is_err());
@@ -110,9 +91,7 @@ fn mounted_shared_and_held_drives_are_refused() {
 
 #[test]
 fn swap_is_refused() {
-    if !possible("swap_is_refused") {
-        return;
-    }
+    let Some(_alone) = possible("swap_is_refused") else { return };
     let dir = tempfile::tempdir().unwrap();
     let file = backing(dir.path(), "swap", &vec![0; 1 << 20]);
     let device = Loop::new(&file, &[]);

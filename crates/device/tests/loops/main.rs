@@ -8,3 +8,4 @@ mod blocks;
 mod faults;
 mod guards;
 mod rig;
+mod targets;

@@ -4,15 +4,30 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-/// False, and a line that says so, where this machine cannot run them.
-pub fn possible(test: &str) -> bool {
+/// One test at a time: a child that another test starts holds every drive of this process until it has begun.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// The right to use the machine's drives; none, and a line that says so, where they cannot be used.
+pub fn possible(test: &str) -> Option<MutexGuard<'static, ()>> {
     let root = rustix::process::geteuid().is_root() && Path::new("/dev/loop-control").exists();
     if !root {
         assert_ne!(std::env::var("TINTYPE_ROOT_TESTS").as_deref(), Ok("1"), "{test}: needs root and /dev/loop-control");
         let _ = writeln!(std::io::stderr(), "not run: {test}: needs root and /dev/loop-control");
+        return None;
     }
-    root
+    Some(ALONE.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Runs a command until it succeeds, for at most ten seconds; what is released may stay busy for a moment.
+fn insist(program: &str, args: &[&str]) {
+    let begun = Instant::now();
+    while !Command::new(program).args(args).output().is_ok_and(|o| o.status.success()) && begun.elapsed().as_secs() < 10
+    {
+        std::thread::yield_now();
+    }
 }
 
 pub fn run(program: &str, args: &[&str]) -> String {
@@ -35,7 +50,10 @@ impl Loop {
 
 impl Drop for Loop {
     fn drop(&mut self) {
-        let _ = Command::new("losetup").arg("-d").arg(&self.0).status();
+        let path = self.0.to_str().unwrap();
+        // Partitions that partx added would outlive the disk.
+        let _ = Command::new("partx").args(["-d", path]).output();
+        insist("losetup", &["-d", path]);
     }
 }
 
@@ -43,6 +61,23 @@ pub fn backing(dir: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = dir.join(name);
     File::create(&path).unwrap().write_all(bytes).unwrap();
     path
+}
+
+/// A mount that goes away with its value.
+pub struct Mount(pub PathBuf);
+
+impl Mount {
+    pub fn new(device: &Path, point: PathBuf, options: &str) -> Self {
+        std::fs::create_dir_all(&point).unwrap();
+        run("mount", &["-o", options, device.to_str().unwrap(), point.to_str().unwrap()]);
+        Mount(point)
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        insist("umount", &[self.0.to_str().unwrap()]);
+    }
 }
 
 /// The rig's 9 bad sectors in 32 MiB: nbdkit behind nbdfuse behind a loop device with direct I/O.
@@ -72,7 +107,7 @@ impl Rig {
             .stderr(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         while mount.metadata().map_or(0, |m| m.len()) == 0 {
             assert!(begun.elapsed().as_secs() < 20, "nbdfuse does not start");
             std::thread::yield_now();

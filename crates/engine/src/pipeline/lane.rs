@@ -99,7 +99,9 @@ impl State {
         }
         let body = match line.run {
             Some(state) => PieceBody::Run(state),
-            None => PieceBody::Bytes { plain: unit.lease.bytes(), coded: &line.coded, marks: &line.marks },
+            None => {
+                PieceBody::Bytes { plain: unit.lease.bytes(), coded: unit.lease.made(self.index), marks: &line.marks }
+            }
         };
         self.sink.put(Piece { offset, len, body })?;
         shared.done.fetch_max(offset + len, Ordering::Relaxed);

@@ -2,12 +2,20 @@
 
 use super::lock;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use tintype_core::Coded;
 
 /// What buffers are aligned to, so that direct I/O can fill them.
 const ALIGN: usize = 4096;
 
+/// What a lease has on loan. It is used again and again: fresh memory would cost a page fault for every 4 KiB.
+#[derive(Default)]
+struct Kit {
+    buffer: Vec<u8>,
+    coded: Vec<Coded>,
+}
+
 struct Shelf {
-    buffers: Vec<Vec<u8>>,
+    kits: Vec<Kit>,
     // Leases that may still be given out; a buffer is made when its lease is first used.
     free: usize,
     closed: bool,
@@ -25,7 +33,7 @@ pub(crate) struct Pool(Arc<Inner>);
 
 impl Pool {
     pub fn new(count: usize, len: usize) -> Self {
-        let shelf = Mutex::new(Shelf { buffers: Vec::new(), free: count, closed: false });
+        let shelf = Mutex::new(Shelf { kits: Vec::new(), free: count, closed: false });
         Pool(Arc::new(Inner { shelf, came_back: Condvar::new(), len }))
     }
 
@@ -39,7 +47,7 @@ impl Pool {
             return None;
         }
         shelf.free -= 1;
-        Some(Lease { buffer: shelf.buffers.pop().unwrap_or_default(), start: 0, len: 0, pool: self.clone() })
+        Some(Lease { kit: shelf.kits.pop().unwrap_or_default(), start: 0, len: 0, pool: self.clone() })
     }
 
     /// Nobody gets a lease any more.
@@ -51,7 +59,7 @@ impl Pool {
 
 /// A buffer on loan; dropping it gives it back.
 pub(crate) struct Lease {
-    buffer: Vec<u8>,
+    kit: Kit,
     start: usize,
     len: usize,
     pool: Pool,
@@ -60,16 +68,34 @@ pub(crate) struct Lease {
 impl Lease {
     /// Makes the buffer `len` bytes long, at most the pool's length, and gives it for writing. Aligned to 4096.
     pub fn prepare(&mut self, len: usize) -> &mut [u8] {
-        if self.buffer.is_empty() {
-            self.buffer = vec![0; self.pool.0.len + ALIGN];
+        if self.kit.buffer.is_empty() {
+            self.kit.buffer = vec![0; self.pool.0.len + ALIGN];
         }
-        self.start = self.buffer.as_ptr().align_offset(ALIGN).min(ALIGN);
+        self.start = self.kit.buffer.as_ptr().align_offset(ALIGN).min(ALIGN);
         self.len = len.min(self.pool.0.len);
-        &mut self.buffer[self.start..self.start + self.len]
+        &mut self.kit.buffer[self.start..self.start + self.len]
     }
 
     pub fn bytes(&self) -> &[u8] {
-        &self.buffer[self.start..self.start + self.len]
+        &self.kit.buffer[self.start..self.start + self.len]
+    }
+
+    /// Room for what encoders make of the bytes, empty, one for each of `lanes`; given back with [`Lease::keep`].
+    pub fn coded(&mut self, lanes: usize) -> Vec<Coded> {
+        let mut coded = std::mem::take(&mut self.kit.coded);
+        coded.resize_with(lanes, Coded::default);
+        coded.iter_mut().for_each(Coded::clear);
+        coded
+    }
+
+    /// Takes back the room of [`Lease::coded`], with what was made.
+    pub fn keep(&mut self, coded: Vec<Coded>) {
+        self.kit.coded = coded;
+    }
+
+    /// What the encoder of a lane made.
+    pub fn made(&self, lane: usize) -> &Coded {
+        &self.kit.coded[lane]
     }
 
     /// Cuts it to its first `len` bytes.
@@ -81,9 +107,9 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let mut shelf = lock(&self.pool.0.shelf);
-        let buffer = std::mem::take(&mut self.buffer);
-        if !buffer.is_empty() {
-            shelf.buffers.push(buffer);
+        let kit = std::mem::take(&mut self.kit);
+        if !kit.buffer.is_empty() {
+            shelf.kits.push(kit);
         }
         shelf.free += 1;
         drop(shelf);

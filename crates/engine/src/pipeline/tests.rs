@@ -76,7 +76,9 @@ fn an_error_above_the_limit_ends_the_run() {
     assert!(run(job).error.is_some());
 }
 
-struct Notes(Arc<Mutex<Vec<(u64, Vec<Extent>)>>>);
+type Noted = Arc<Mutex<Vec<(u64, Vec<Extent>)>>>;
+
+struct Notes(Noted);
 
 impl Journaling for Notes {
     fn record(&mut self, checkpoint: &Checkpoint, lost: &[Extent]) -> Result<()> {

@@ -6,7 +6,7 @@ use super::plan::{Planner, Task, Work};
 use super::{Shared, Unit, lock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use tintype_core::{Coded, Encoder, Error, Extent, Feed, Result, State};
+use tintype_core::{Encoder, Error, Extent, Feed, Result, State};
 
 /// What one lane gets of a unit.
 pub(crate) struct Line {
@@ -14,8 +14,6 @@ pub(crate) struct Line {
     pub run: Option<State>,
     /// As in [`tintype_core::PieceBody::Bytes`].
     pub marks: Vec<Extent>,
-    /// What its encoder made of it.
-    pub coded: Coded,
     /// Why its encoder could not.
     pub error: Option<Error>,
 }
@@ -109,7 +107,7 @@ impl Worker {
             }
         };
         drop(held);
-        let lines = self.lines(&lease, offset, len, run, &states);
+        let lines = self.lines(&mut lease, offset, len, run, &states);
         let unit = Arc::new(Unit { offset, len, run, lease, states, lines });
         self.shared.deliver(seq, unit, read, corrupt);
         Ok(true)
@@ -140,10 +138,11 @@ impl Worker {
         Ok(())
     }
 
-    fn lines(&mut self, lease: &Lease, offset: u64, len: u64, run: Option<State>, states: &[Extent]) -> Vec<Line> {
+    fn lines(&mut self, lease: &mut Lease, offset: u64, len: u64, run: Option<State>, states: &[Extent]) -> Vec<Line> {
         let mut lines = Vec::with_capacity(self.feeds.len());
+        let mut coded = lease.coded(self.feeds.len());
         for (i, feed) in self.feeds.iter().enumerate() {
-            let mut line = Line { run: None, marks: Vec::new(), coded: Coded::default(), error: None };
+            let mut line = Line { run: None, marks: Vec::new(), error: None };
             // A lane that holds this unit already, or that has failed, gets an empty line.
             if offset >= self.froms[i] && self.live[i].load(Ordering::Relaxed) {
                 line.run = run.map(|state| carried(feed, state));
@@ -154,12 +153,13 @@ impl Worker {
                     if line.run.is_none()
                         && let Some(encoder) = &mut self.encoders[i]
                     {
-                        line.error = encoder.encode(plain, offset, &line.marks, &mut line.coded).err();
+                        line.error = encoder.encode(plain, offset, &line.marks, &mut coded[i]).err();
                     }
                 }
             }
             lines.push(line);
         }
+        lease.keep(coded);
         lines
     }
 }
@@ -201,6 +201,9 @@ fn marks(feed: &Feed, plain: &[u8], offset: u64, states: &[Extent]) -> Vec<Exten
         }
         let target = match state.state {
             State::Unused if !feed.carries.has(State::Unused) => State::Zero,
+            // A format that knows only one kind of loss keeps both as that one.
+            State::Unread if !feed.carries.has(State::Unread) => State::Bad,
+            State::Bad if !feed.carries.has(State::Bad) => State::Unread,
             other => other,
         };
         if feed.carries.has(target) && target != State::Data {

@@ -103,7 +103,7 @@ pub fn conclude(imaged: &Imaged, context: &Context<'_>, fresh: Fresh) -> Result<
             text.push_str(&summary(report));
         }
     }
-    let mut status = Status::Done;
+    let mut status = if imaged.mismatches.is_empty() { Status::Done } else { Status::Found };
     for report in &imaged.reports {
         let lost = !report.bad.is_empty() || !report.unread.is_empty();
         if lost && fresh == Fresh::Acquired || report.verification.as_ref().is_some_and(|v| !v.matches) {

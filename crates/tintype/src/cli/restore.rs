@@ -146,10 +146,7 @@ pub fn onto_drive(opened: Opened, drive: &Path, work: &Work<'_>, context: &Conte
     let report = &restored.report;
     let mut document = super::image::document(report);
     document["mismatches"] = restored.mismatches.clone().into();
-    let mut text = super::image::summary(report);
-    for mismatch in &restored.mismatches {
-        text.push_str(&format!("  DAMAGED IMAGE: {mismatch}\n"));
-    }
+    let text = super::image::summary(report);
     out.result(&document, &text)?;
     let lost = !carried && (!report.bad.is_empty() || !report.unread.is_empty());
     let wrong = report.verification.as_ref().is_some_and(|v| !v.matches) || !restored.mismatches.is_empty();

@@ -88,7 +88,8 @@ fn a_file_system_without_a_table_is_no_table() {
     assert_eq!(recognise(&Bytes(disk[..512 * 40_000].to_vec())), Some("fat16"));
     assert_eq!(read(&Bytes(disk.clone())).unwrap(), None);
     // Text where the table would be.
-    disk[446..510].copy_from_slice(&b"Remove disks or other media.\xff\r\nDisk error\xff\r\nPress any key to re.."[..64]);
+    disk[446..510]
+        .copy_from_slice(&b"Remove disks or other media.\xff\r\nDisk error\xff\r\nPress any key to re.."[..64]);
     assert_eq!(read(&Bytes(disk.clone())).unwrap(), None);
     // A boot loader kept the head, the table is real.
     disk[446..510].fill(0);

@@ -1,0 +1,33 @@
+//! Checking gzip without decoding it.
+
+use super::layout::{Bgzf, Scan};
+use super::read::{ends_properly, foreign_data, is_bgzf};
+use crate::packed::Packed;
+use tintype_core::{Finding, Kind, OpenRequest, Result};
+
+/// Walks the headers of BGZF blocks; other members can only be checked by reading them.
+pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
+    let packed = Packed::new(request)?;
+    let mut findings: Vec<Finding> = packed.warnings.iter().map(Finding::warning).collect();
+    if !is_bgzf(&packed)? {
+        return Ok(findings);
+    }
+    match Bgzf::scan(&packed.input(), &*request.watch) {
+        Ok(Scan::Other) => {}
+        Ok(Scan::Whole { foreign, last, .. }) => {
+            if let Some(offset) = foreign {
+                findings.push(Finding::warning(foreign_data(offset)).in_file(&packed.files[0], offset));
+            }
+            if !ends_properly(&packed, foreign)? {
+                let what = "the block that ends a BGZF file is missing after this one; the file may have been cut off";
+                findings.push(Finding::warning(what).in_file(&packed.files[0], last));
+            }
+        }
+        Err(e) if e.kind() == Kind::Corrupt => {
+            let readable = e.offset().unwrap_or(0);
+            findings.push(Finding::damage(e.chain()).touching(readable, u64::MAX - readable));
+        }
+        Err(e) => return Err(e),
+    }
+    Ok(findings)
+}

@@ -1,0 +1,61 @@
+//! Reading compressed files by position.
+//!
+//! ```text
+//!   gzip (BGZF)  zstd (frames)  xz (blocks)      gzip  zlib  zstd  xz  lzma  bzip2  lz4  lzop  zip
+//!            \        |        /                                   |
+//!             Blocks: an index tells                     Streamed: decoded front to back, with
+//!             which block holds an offset                checkpoints where decoding can go on
+//!                       \                                         /
+//!                        +------------------ Source -------------+
+//! ```
+//!
+//! [`Blocks`] decodes any block on its own, in any thread. [`Streamed`] goes through the file once, in one announced pass
+//! where the length is not known before, and keeps checkpoints; they may be kept in a side-car, see [`sidecar`].
+
+mod blocks;
+mod input;
+mod points;
+mod rows;
+mod sidecar;
+mod streamed;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use blocks::{Block, Blocks, LARGEST_BLOCK, Layout};
+pub(crate) use input::{Input, Packed, lift};
+pub use rows::{BZIP2, LZ4, LZMA, LZOP, ZLIB};
+pub(crate) use streamed::{Known, Spec, Streamed};
+
+use std::sync::Arc;
+use tintype_core::{Image, OpenRequest, Source};
+
+/// Memory that one window or dictionary may take: the format's own limit for zstd, more than any `xz` preset needs.
+///
+/// It is taken from the system as the content fills it, so a lying header costs nothing.
+pub(crate) const WINDOW: u64 = 2 << 30;
+
+/// An image that holds one disk.
+pub(crate) fn image(packed: Packed, variant: impl Into<String>, compression: &str, disk: Arc<dyn Source>) -> Image {
+    Image {
+        variant: variant.into(),
+        disk,
+        parts: Vec::new(),
+        compression: compression.to_owned(),
+        files: packed.files,
+        warnings: packed.warnings,
+    }
+}
+
+/// The image that is decoded front to back, with a pass in advance unless the length is known.
+pub(crate) fn streamed(
+    request: &OpenRequest,
+    mut packed: Packed,
+    variant: &str,
+    compression: &str,
+    spec: Spec,
+    known: Option<Known>,
+) -> tintype_core::Result<Image> {
+    let (source, warnings) = Streamed::open(request, &packed, spec, known)?;
+    packed.warnings.extend(warnings);
+    Ok(image(packed, variant, compression, Arc::new(source)))
+}

@@ -1,0 +1,221 @@
+use super::points::Grain;
+use super::*;
+use std::io::Write as _;
+use std::sync::Mutex;
+use tintype_codec::deflate::{Compressor, Level};
+use tintype_codec::stream::Kind as Codec;
+use tintype_core::testing::{MemoryOutlet, Model, check_source, open_bytes};
+use tintype_core::{Error, Event, Format, Kind, Probe, Silent, State, Watch};
+
+const FINE: Grain = Grain { spacing: 50_000, most: 8, worth_keeping: 0 };
+
+fn model(len: usize) -> Model {
+    Model::mixed(len, &[State::Data, State::Zero], 512, len as u64)
+}
+
+fn zlib(plain: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    Compressor::new(Level::Fast).zlib(plain, &mut out);
+    out
+}
+
+fn bzip2(plain: &[u8]) -> Vec<u8> {
+    let mut writer = ::bzip2::write::BzEncoder::new(Vec::new(), ::bzip2::Compression::fast());
+    writer.write_all(plain).unwrap();
+    writer.finish().unwrap()
+}
+
+fn lz4(plain: &[u8]) -> Vec<u8> {
+    let mut writer = lz4_flex::frame::FrameEncoder::with_frame_info(
+        lz4_flex::frame::FrameInfo::new()
+            .block_size(lz4_flex::frame::BlockSize::Max64KB)
+            .block_mode(lz4_flex::frame::BlockMode::Linked)
+            .content_checksum(true),
+        Vec::new(),
+    );
+    writer.write_all(plain).unwrap();
+    writer.finish().unwrap()
+}
+
+fn lzma(plain: &[u8]) -> Vec<u8> {
+    let options = liblzma::stream::LzmaOptions::new_preset(0).unwrap();
+    let stream = liblzma::stream::Stream::new_lzma_encoder(&options).unwrap();
+    let mut writer = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
+    writer.write_all(plain).unwrap();
+    writer.finish().unwrap()
+}
+
+/// The same with the length of the content in the header.
+fn lzma_sized(plain: &[u8], len: u64) -> Vec<u8> {
+    let mut out = lzma(plain);
+    out[5..13].copy_from_slice(&len.to_le_bytes());
+    out
+}
+
+type Row = (&'static Format, &'static str, fn(&[u8]) -> Vec<u8>);
+
+fn rows() -> [Row; 4] {
+    [(&ZLIB, "d.zz", zlib), (&BZIP2, "d.bz2", bzip2), (&LZ4, "d.lz4", lz4), (&LZMA, "d.lzma", lzma)]
+}
+
+fn fine(request: &OpenRequest, kind: Codec) -> tintype_core::Result<(Streamed, Vec<String>)> {
+    let spec = Spec { kind, memory: WINDOW, live: 3 };
+    Streamed::open_with(request, &Packed::new(request)?, spec, None, FINE)
+}
+
+#[test]
+fn every_kind_is_recognised_and_read() {
+    for (row, name, pack) in rows() {
+        for len in [0, 1, 70_000, 600_001] {
+            let model = model(len);
+            let request = open_bytes(name, pack(&model.bytes));
+            assert_eq!(crate::probe(&request).unwrap().name, row.name, "{len}");
+            let image = (row.open.unwrap())(&request).unwrap_or_else(|e| panic!("{name} {len}: {}", e.chain()));
+            check_source(&*image.disk, &model);
+        }
+    }
+}
+
+#[test]
+fn raw_disks_are_left_alone() {
+    let mut sector = vec![0; 4096];
+    for (head, name) in
+        [(&[0x78, 0x9c][..], "d.img"), (&[0x5d, 0, 0, 0x80, 0], "d.img"), (b"BZh9", "d.bz2"), (b"PK", "d.zip")]
+    {
+        sector[..head.len()].copy_from_slice(head);
+        let probe = Probe { name, folder: false, head: &sector, tail: &[], len: 4096 };
+        for format in crate::FORMATS.iter().filter(|f| f.name != "raw") {
+            assert_eq!((format.probe)(&probe), 0, "{} takes {head:?}", format.name);
+        }
+    }
+}
+
+#[test]
+fn places_are_bounded_and_lead_to_the_same_bytes() {
+    let model = model(2_000_000);
+    let (source, _) = fine(&open_bytes("d.zz", zlib(&model.bytes)), Codec::Zlib).unwrap();
+    assert!(source.places() > 2 && source.places() <= FINE.most);
+    check_source(&source, &model);
+    // Backwards, which is the worst.
+    for at in (0..1_990_000).rev().step_by(70_001) {
+        let mut buf = vec![0; 10_000];
+        source.read_at(&mut buf, at).unwrap();
+        assert_eq!(buf, model.bytes[at as usize..][..10_000]);
+    }
+}
+
+/// Counts passes.
+#[derive(Default)]
+struct Passes(Mutex<usize>);
+
+impl Watch for Passes {
+    fn event(&self, event: &Event) {
+        *self.0.lock().unwrap() += usize::from(matches!(event, Event::Begin { .. }));
+    }
+}
+
+#[test]
+fn a_sidecar_saves_the_pass_and_a_bad_one_does_not_harm() {
+    let model = model(1_000_000);
+    let file = [zlib(&model.bytes), b"foreign".to_vec()].concat();
+    let outlet = MemoryOutlet::new();
+    let passes = Arc::new(Passes::default());
+    let open = |file: &[u8]| {
+        let mut request = open_bytes("d.zz", file.to_vec());
+        request.sidecars = Some(Arc::new(outlet.clone()));
+        request.watch = passes.clone();
+        let before = *passes.0.lock().unwrap();
+        let (source, warnings) = fine(&request, Codec::Zlib).unwrap();
+        assert_eq!(warnings.len(), 1, "what follows is told of, side-car or not");
+        (source, *passes.0.lock().unwrap() - before)
+    };
+    assert_eq!(open(&file).1, 1);
+    let good = outlet.bytes("d.zz.tintype-index").expect("a side-car");
+    assert_eq!(outlet.names(), ["d.zz.tintype-index"]);
+    let (source, passes) = open(&file);
+    assert_eq!(passes, 0);
+    assert!(source.places() > 2);
+    check_source(&source, &model);
+    for i in (0..good.len()).step_by(good.len() / 60) {
+        let mut bad = good.clone();
+        bad[i] ^= 0x10;
+        outlet.insert("d.zz.tintype-index", bad);
+        let (source, passes) = open(&file);
+        assert_eq!(passes, 1, "byte {i}");
+        assert_eq!(source.len(), 1_000_000);
+        assert_eq!(outlet.bytes("d.zz.tintype-index").unwrap(), good, "it is made again");
+        outlet.insert("d.zz.tintype-index", good[..i].to_vec());
+        assert_eq!(open(&file).1, 1, "cut at {i}");
+    }
+    // Of another file of the same length.
+    let mut other = Model::noise(1_000_000, 77);
+    other.bytes[0] = 1;
+    let other_file = [zlib(&other.bytes), b"foreign".to_vec()].concat();
+    let (source, passes) = open(&other_file);
+    assert_eq!(passes, 1);
+    check_source(&source, &other);
+}
+
+#[test]
+fn a_pass_can_be_stopped() {
+    let watch = Arc::new(Silent::default());
+    let mut request = open_bytes("d.zz", zlib(&model(1_000_000).bytes));
+    request.watch = watch.clone();
+    watch.stop();
+    assert_eq!(fine(&request, Codec::Zlib).err().map(|e| e.kind()), Some(Kind::Cancelled));
+}
+
+#[test]
+fn a_known_length_is_held_against_the_content() {
+    let model = model(300_000);
+    let open = |len| (LZMA.open.unwrap())(&open_bytes("d.lzma", lzma_sized(&model.bytes, len)));
+    check_source(&*open(300_000).unwrap().disk, &model);
+    let file = zlib(&model.bytes);
+    for len in [299_999u64, 300_001, 1 << 40] {
+        let request = open_bytes("d.zz", file.clone());
+        let spec = Spec { kind: Codec::Zlib, memory: 0, live: 2 };
+        let known = Some(Known { len, crc32: None });
+        let (source, _) = Streamed::open(&request, &Packed::new(&request).unwrap(), spec, known).unwrap();
+        let mut buf = vec![0; 10];
+        let e = source.read_at(&mut buf, len - 10).expect_err("the end is not there");
+        assert_eq!(e.kind(), Kind::Corrupt, "{e}");
+        source.read_at(&mut buf, 1000).unwrap();
+        assert_eq!(buf, model.bytes[1000..1010]);
+    }
+}
+
+#[test]
+fn cuts_and_flipped_bits_are_found() {
+    let model = model(80_000);
+    let read = |row: &Format, request: &OpenRequest| -> tintype_core::Result<Vec<u8>> {
+        let image = (row.open.unwrap())(request)?;
+        if !image.warnings.is_empty() {
+            return Err(Error::corrupt("warned"));
+        }
+        let mut bytes = vec![0; image.disk.len().min(1 << 20) as usize];
+        image.disk.read_at(&mut bytes, 0)?;
+        Ok(bytes)
+    };
+    for (row, name, pack) in rows() {
+        let whole = pack(&model.bytes);
+        for cut in (0..whole.len()).step_by(37 * 5) {
+            match read(row, &open_bytes(name, whole[..cut].to_vec())) {
+                Ok(_) => panic!("{name} cut at {cut} was read"),
+                Err(e) => assert_eq!(e.kind(), Kind::Corrupt, "{name} {cut}: {}", e.chain()),
+            }
+        }
+        for i in 0..200 {
+            let mut file = whole.clone();
+            let bit = i * 7919 % (file.len() * 8);
+            file[bit / 8] ^= 1 << (bit % 8);
+            match read(row, &open_bytes(name, file)) {
+                // lzma-alone has no checksum, and the flags of an LZ4 frame may say it has none either.
+                Ok(bytes) => assert!(bytes == model.bytes || row.name == "lzma" || bit / 8 < 7, "{name} bit {bit}"),
+                Err(e) => {
+                    let kinds = matches!(e.kind(), Kind::Corrupt | Kind::Unsupported | Kind::Limit);
+                    assert!(kinds, "{name} bit {bit}: {}", e.chain());
+                }
+            }
+        }
+    }
+}

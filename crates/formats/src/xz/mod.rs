@@ -1,0 +1,40 @@
+//! xz: a raw image in xz streams. `xz -T` writes many blocks, which are read by position; one large block is decoded from its
+//! start.
+//!
+//! ```text
+//!   stream header | block | block ... | index | stream footer | padding | stream header ...
+//! ```
+
+mod read;
+#[cfg(test)]
+mod tests;
+
+use tintype_core::{Caps, Format, Probe, State, States};
+
+/// The row of xz.
+pub static FORMAT: Format = Format {
+    name: "xz",
+    title: "raw in xz",
+    extensions: &["xz"],
+    caps: Caps {
+        states: States::of(&[State::Data]),
+        case: false,
+        digests: &[],
+        compression: &[],
+        split: false,
+        unknown_len: false,
+        stream: false,
+        checksums: true,
+    },
+    options: &[],
+    probe,
+    open: Some(read::open),
+    create: None,
+    resume: None,
+    check: Some(read::check),
+    losses: None,
+};
+
+fn probe(probe: &Probe<'_>) -> u8 {
+    if probe.head.starts_with(b"\xfd7zXZ\0") { 90 } else { 0 }
+}

@@ -1,0 +1,85 @@
+use super::*;
+use liblzma::stream::{Check, Stream};
+use std::io::Write as _;
+use tintype_core::testing::{Model, check_source, open_bytes};
+use tintype_core::{Kind, Severity};
+
+fn packed(pieces: &[&[u8]], check: Check) -> Vec<u8> {
+    let stream = Stream::new_easy_encoder(0, check).unwrap();
+    let mut writer = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
+    for (i, piece) in pieces.iter().enumerate() {
+        if i > 0 {
+            // Ends the block.
+            writer.flush().unwrap();
+        }
+        writer.write_all(piece).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+fn one_block(plain: &[u8]) -> Vec<u8> {
+    packed(&[plain], Check::Crc64)
+}
+
+fn blocks(plain: &[u8], check: Check) -> Vec<u8> {
+    packed(&plain.chunks(100_000).collect::<Vec<_>>(), check)
+}
+
+fn model(len: usize) -> Model {
+    Model::mixed(len, &[State::Data, State::Zero], 512, len as u64)
+}
+
+#[test]
+fn streams_of_every_kind_are_read() {
+    for len in [0, 1, 450_001] {
+        let model = model(len);
+        let (head, tail) = model.bytes.split_at(len / 3);
+        let files = [
+            ("one block", one_block(&model.bytes), 0),
+            ("blocks", blocks(&model.bytes, Check::Crc32), 0),
+            ("sha256", blocks(&model.bytes, Check::Sha256), 0),
+            ("no check", blocks(&model.bytes, Check::None), 0),
+            ("two streams", [blocks(head, Check::Crc64), one_block(tail)].concat(), 0),
+            ("padding", [blocks(head, Check::Crc64), vec![0; 8], one_block(tail), vec![0; 4]].concat(), 0),
+            ("something after", [blocks(&model.bytes, Check::Crc64), b"something".to_vec()].concat(), 1),
+        ];
+        for (what, file, warnings) in files {
+            let image = read::open(&open_bytes("d.xz", file)).unwrap_or_else(|e| panic!("{what}: {}", e.chain()));
+            check_source(&*image.disk, &model);
+            assert_eq!(image.warnings.len(), warnings, "{what}");
+            assert_eq!(image.variant, if warnings == 0 { "blocks" } else { "stream" }, "{what}");
+        }
+    }
+}
+
+#[test]
+fn cuts_and_flipped_bits_are_found() {
+    let model = model(250_000);
+    let whole = blocks(&model.bytes, Check::Crc64);
+    let read = |file: Vec<u8>| {
+        read::open(&open_bytes("d.xz", file)).and_then(|image| {
+            let mut bytes = vec![0; image.disk.len().min(1 << 20) as usize];
+            image.disk.read_at(&mut bytes, 0).map(|()| (bytes, image.warnings))
+        })
+    };
+    for cut in (0..whole.len()).step_by(37 * 11) {
+        match read(whole[..cut].to_vec()) {
+            Ok(_) => panic!("cut at {cut} was read"),
+            Err(e) => assert_eq!(e.kind(), Kind::Corrupt, "{cut}: {}", e.chain()),
+        }
+        let findings = read::check(&open_bytes("d.xz", whole[..cut].to_vec())).unwrap();
+        assert_eq!(findings[0].severity, Severity::Damage);
+    }
+    assert!(read::check(&open_bytes("d.xz", whole.clone())).unwrap().is_empty());
+    for i in 0..300 {
+        let mut file = whole.clone();
+        let bit = i * 7919 % (file.len() * 8);
+        file[bit / 8] ^= 1 << (bit % 8);
+        match read(file) {
+            Ok((bytes, warnings)) => assert!(bytes == model.bytes || !warnings.is_empty(), "bit {bit}"),
+            Err(e) => {
+                assert!(matches!(e.kind(), Kind::Corrupt | Kind::Unsupported | Kind::Limit), "{bit}: {}", e.chain())
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Opening zip.
+
+use super::directory::only;
+use super::summed::Summed;
+use crate::packed::{Known, Packed, Spec, image, streamed};
+use std::sync::Arc;
+use tintype_codec::stream::Kind;
+use tintype_core::layers::Slice;
+use tintype_core::{Error, Image, OpenRequest, Result, Source};
+
+const STORED: u16 = 0;
+const DEFLATED: u16 = 8;
+
+pub(super) fn open(request: &OpenRequest) -> Result<Image> {
+    let packed = Packed::new(request)?;
+    let only = only(&*packed.source, &request.limits)?;
+    if only.len > i64::MAX as u64 {
+        return Err(Error::limit(format!("{} claims {} bytes", only.name, only.len)));
+    }
+    let data: Arc<dyn Source> = Arc::new(Slice::new(Arc::clone(&packed.source), only.data, only.packed_len)?);
+    match only.method {
+        STORED if only.len == only.packed_len => {
+            Ok(image(packed, format!("{}, stored", only.name), "", Arc::new(Summed::new(data, only.crc32))))
+        }
+        STORED => Err(Error::corrupt(format!("zip: {} is stored but has two lengths", only.name)).at(only.data)),
+        DEFLATED => {
+            let packed = Packed { source: data, ..packed };
+            let spec = Spec { kind: Kind::Deflate, memory: 0, live: 4 };
+            let known = Some(Known { len: only.len, crc32: Some(only.crc32) });
+            streamed(request, packed, &only.name, "deflate", spec, known)
+        }
+        method => Err(Error::unsupported(format!(
+            "{} is compressed in its zip archive with method {method}; stored and deflate can be read",
+            only.name
+        ))),
+    }
+}

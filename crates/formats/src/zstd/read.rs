@@ -1,0 +1,59 @@
+//! Opening zstd.
+
+use super::layout::{Scan, Table};
+use crate::packed::{Blocks, Known, LARGEST_BLOCK, Packed, Spec, WINDOW, image, streamed};
+use std::sync::Arc;
+use tintype_codec::stream::Kind;
+use tintype_codec::zstd::{FrameHeader, parse_frame_header};
+use tintype_core::{Event, Image, OpenRequest, Result};
+
+pub(super) fn open(request: &OpenRequest) -> Result<Image> {
+    let mut packed = Packed::new(request)?;
+    let input = packed.input();
+    let first = first_header(&packed)?;
+    if first.is_some_and(|header| !header.checksum) {
+        packed.warnings.push("its frames have no checksums; damage inside them may go unnoticed".into());
+    }
+    match Table::seekable(&input, &request.limits) {
+        Ok(Some(table)) if table.largest() <= LARGEST_BLOCK => {
+            return Ok(image(packed, "seekable", "zstd", Arc::new(Blocks::new(table))));
+        }
+        Ok(_) => {}
+        // Frames do not need the table.
+        Err(e) if e.kind() == tintype_core::Kind::Corrupt => {
+            packed.warnings.push(format!("{}; it is not used", e.what()))
+        }
+        Err(e) => return Err(e),
+    }
+    let title = format!("looking for the frames of {}", request.entry.name);
+    request.watch.event(&Event::Begin { title, total: Some(packed.source.len()) });
+    let scan = Table::scan(&input, &request.limits, &*request.watch);
+    request.watch.event(&Event::End);
+    let known = match scan? {
+        Scan::Whole { table, foreign } => {
+            packed.warnings.extend(foreign.map(foreign_data));
+            return Ok(image(packed, "frames", "zstd", Arc::new(Blocks::new(table))));
+        }
+        Scan::One { len } => Some(Known { len, crc32: None }),
+        Scan::Other => None,
+    };
+    let spec = Spec { kind: Kind::Zstd, memory: WINDOW, live: live(first) };
+    streamed(request, packed, "stream", "zstd", spec, known)
+}
+
+fn first_header(packed: &Packed) -> Result<Option<FrameHeader>> {
+    let mut head = vec![0; packed.source.len().min(18) as usize];
+    packed.source.read_at(&mut head, 0)?;
+    Ok(parse_frame_header(&head).ok())
+}
+
+/// Decoders that may be kept, by the window that each needs.
+fn live(first: Option<FrameHeader>) -> usize {
+    const TOGETHER: u64 = 32 << 20;
+    let window = first.map_or(TOGETHER, |header| header.window);
+    (TOGETHER / window.max(1)).clamp(1, 4) as usize
+}
+
+pub(super) fn foreign_data(offset: u64) -> String {
+    format!("something else follows the compressed data, from byte {offset} of the file; it was left out")
+}
