@@ -175,3 +175,19 @@ fn other_evidence_is_refused_by_name() {
         assert!(e.kind() == Kind::Unsupported && e.to_string().contains(word), "{e}");
     }
 }
+
+/// Firmware of Tableau's TD3 wrote stored blocks whose second length is 0 instead of the complement of the first.
+#[test]
+fn tableau_stored_blocks_are_read() {
+    use crate::ewf::chunk::{Broken, decode};
+    let plain = Model::noise(32768, 3).bytes;
+    let mut stored = vec![0x78, 0x01, 1, 0x00, 0x80, 0, 0];
+    stored.extend_from_slice(&plain);
+    stored.extend_from_slice(&adler32(&plain).to_be_bytes());
+    let mut decoder = tintype_codec::deflate::Decompressor::new();
+    let mut out = vec![0; plain.len()];
+    assert_eq!(decode(&mut decoder, &stored, true, &mut out, None), Ok(plain.len()));
+    assert_eq!(out, plain);
+    stored[5000] ^= 1;
+    assert_eq!(decode(&mut decoder, &stored, true, &mut out, None), Err(Broken::Checksum));
+}
