@@ -12,6 +12,7 @@
 
 mod check;
 mod chunk;
+mod closing;
 mod encode;
 mod header;
 mod index;

@@ -367,7 +367,9 @@ impl Source for Reader {
 pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     let mut scan = scan(request)?;
     if let Some(fatal) = scan.problems.iter().find(|p| p.weight == Weight::Fatal) {
-        return Err(Error::corrupt(&fatal.what).in_path(&fatal.file).at(fatal.offset));
+        let e = Error::corrupt(&fatal.what).in_path(&fatal.file);
+        // A file that is missing has no offset.
+        return Err(if fatal.offset == 0 { e } else { e.at(fatal.offset) });
     }
     let first = scan.segments[0].name.clone();
     let mut warnings: Vec<String> =

@@ -2,23 +2,23 @@
 //!
 //! What is wrong is collected too: `open` refuses an image for the first [`Weight::Fatal`] of it, `check` lists all.
 
+use super::closing::hex;
 use super::header::{Header, Headers, Shape, elements};
 use super::layout::{
-    Descriptor, Digest, ErrorEntry, Errors, FileHeader, Hash, MAGIC, MAGIC_AD, MAGIC_LOGICAL, MAGIC_V2,
-    MAGIC_V2_LOGICAL, Sealed, SessionEntry, Sessions, SmallVolume, TableHeader, Volume,
+    Descriptor, FileHeader, MAGIC, MAGIC_AD, MAGIC_LOGICAL, MAGIC_V2, MAGIC_V2_LOGICAL, Sealed, SmallVolume,
+    TableHeader, Volume,
 };
 use super::names::{Names, first_of};
 use std::sync::Arc;
-use tintype_codec::checksum::adler32;
 use tintype_core::{Error, Kind, Limits, OpenRequest, Result, Source};
-use zerocopy::{FromBytes, FromZeros};
+use zerocopy::FromZeros;
 
 /// Most sections of one segment file: a table holds at least one of them up, so real files stay far below.
 const MOST_SECTIONS: u32 = 1 << 22;
 /// Most entries of one table: eight times what the most generous reader takes.
 pub(super) const MOST_ENTRIES: u32 = 1 << 22;
-/// Most ranges of an error table that are kept.
-const MOST_ERRORS: u64 = 1 << 22;
+/// Most problems that are listed.
+const MOST_PROBLEMS: usize = 1000;
 
 /// One segment file.
 #[derive(Clone)]
@@ -102,22 +102,22 @@ pub(super) struct Scan {
 }
 
 /// A section that is being looked at.
-struct Section<'a> {
+pub(super) struct Section<'a> {
     segment: u32,
-    file: &'a Segment,
+    pub(super) file: &'a Segment,
     /// Where its descriptor is.
-    at: u64,
+    pub(super) at: u64,
     /// Where its data are.
     data: (u64, u64),
 }
 
 impl Section<'_> {
-    fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         self.data.1 - self.data.0
     }
 
     /// The first `want` bytes of its data, or all if there are fewer.
-    fn head(&self, want: u64) -> Result<Vec<u8>> {
+    pub(super) fn head(&self, want: u64) -> Result<Vec<u8>> {
         let want = want.min(self.len());
         let mut bytes =
             vec![0; usize::try_from(want).map_err(|_| Error::limit("a section does not fit this machine"))?];
@@ -249,7 +249,10 @@ pub(super) enum Ending {
 }
 
 impl Scan {
-    fn note(&mut self, weight: Weight, file: &str, offset: u64, what: impl Into<String>) {
+    pub(super) fn note(&mut self, weight: Weight, file: &str, offset: u64, what: impl Into<String>) {
+        if self.problems.len() >= MOST_PROBLEMS && weight != Weight::Fatal {
+            return;
+        }
         self.problems.push(Problem { weight, what: what.into(), file: file.to_owned(), offset });
     }
 
@@ -348,7 +351,7 @@ impl Scan {
                 Err(Error::unsupported("logical evidence (L01) cannot be read by this version")
                     .in_path(&section.file.name))
             }
-            "encryption" | "aes" | "Encryption" | "AES" => {
+            name if name.to_ascii_lowercase().contains("crypt") || name.eq_ignore_ascii_case("aes") => {
                 Err(Error::unsupported("the image is encrypted (by X-Ways)").in_path(&section.file.name).at(section.at))
             }
             _ => {
@@ -523,88 +526,6 @@ impl Scan {
         }
         Ok(())
     }
-
-    fn hash(&mut self, section: &Section<'_>) -> Result<()> {
-        match Hash::parse(&section.head(size_of::<Hash>() as u64)?).filter(Sealed::intact) {
-            Some(hash) if hash.md5 != [0; 16] => self.md5 = Some(hash.md5),
-            Some(_) => {}
-            None => self.note(Weight::Damage, &section.file.name, section.at, "the hash section is damaged"),
-        }
-        Ok(())
-    }
-
-    fn digest(&mut self, section: &Section<'_>) -> Result<()> {
-        match Digest::parse(&section.head(size_of::<Digest>() as u64)?).filter(Sealed::intact) {
-            Some(digest) => {
-                if digest.md5 != [0; 16] {
-                    self.md5.get_or_insert(digest.md5);
-                }
-                if digest.sha1 != [0; 20] {
-                    self.sha1 = Some(digest.sha1);
-                }
-            }
-            None => self.note(Weight::Damage, &section.file.name, section.at, "the digest section is damaged"),
-        }
-        Ok(())
-    }
-
-    fn errors(&mut self, section: &Section<'_>, limits: &Limits) -> Result<()> {
-        let head = size_of::<Errors>() as u64;
-        let header = Errors::parse(&section.head(head)?).filter(Sealed::intact);
-        let Some(list) = header.and_then(|h| list(section, head, h.entries.get(), size_of::<ErrorEntry>(), limits))
-        else {
-            self.note(Weight::Damage, &section.file.name, section.at, "the error table is damaged");
-            return Ok(());
-        };
-        let list = list?;
-        if (self.errors.len() + list.len() / size_of::<ErrorEntry>()) as u64 > MOST_ERRORS {
-            return Err(Error::limit(format!("the error table has more than {MOST_ERRORS} ranges")));
-        }
-        for bytes in list.chunks_exact(size_of::<ErrorEntry>()) {
-            if let Ok(entry) = ErrorEntry::read_from_bytes(bytes) {
-                self.errors.push((entry.start.get(), entry.sectors.get()));
-            }
-        }
-        Ok(())
-    }
-
-    fn sessions(&mut self, section: &Section<'_>, limits: &Limits) -> Result<()> {
-        let head = size_of::<Sessions>() as u64;
-        let header = Sessions::parse(&section.head(head)?).filter(Sealed::intact);
-        let Some(list) = header.and_then(|h| list(section, head, h.entries.get(), size_of::<SessionEntry>(), limits))
-        else {
-            self.note(Weight::Damage, &section.file.name, section.at, "the session table is damaged");
-            return Ok(());
-        };
-        for bytes in list?.chunks_exact(size_of::<SessionEntry>()).take(100) {
-            if let Ok(entry) = SessionEntry::read_from_bytes(bytes) {
-                self.tracks.push((entry.flags.get(), entry.start.get()));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The entries after the head of a list section; none if they do not fit or their checksum does not match.
-fn list(section: &Section<'_>, head: u64, count: u32, size: usize, limits: &Limits) -> Option<Result<Vec<u8>>> {
-    let len = u64::from(count) * size as u64;
-    if head + len + 4 > section.len() {
-        return None;
-    }
-    let read = || -> Result<Vec<u8>> {
-        let want = limits.allocate("a list of ranges", head + len + 4)?;
-        let mut bytes = section.head(want as u64)?;
-        bytes.drain(..head as usize);
-        Ok(bytes)
-    };
-    match read() {
-        Ok(mut bytes) => {
-            let stored = bytes.split_off(len as usize);
-            let stored: [u8; 4] = stored.try_into().ok()?;
-            (u32::from_le_bytes(stored) == adler32(&bytes)).then_some(Ok(bytes))
-        }
-        Err(e) => Some(Err(e)),
-    }
 }
 
 /// True if the entries that the header promises are inside the section.
@@ -620,16 +541,4 @@ fn keep<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
         *slot = value;
     }
     good
-}
-
-fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let mut out = [0; N];
-    let text = text.as_bytes();
-    if text.len() != 2 * N {
-        return None;
-    }
-    for (byte, pair) in out.iter_mut().zip(text.chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(out)
 }

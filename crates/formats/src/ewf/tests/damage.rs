@@ -1,0 +1,151 @@
+use super::resume::{files, seal};
+use super::*;
+
+fn small_image() -> (Model, Vec<u8>) {
+    let model = Model::mixed(90_000, &STATES, 512, 2);
+    let outlet = MemoryOutlet::new();
+    let mut request = create_request(outlet.clone(), "d.E01", &model);
+    settle(&mut request);
+    request.options = options("16KiB");
+    let mut sink = create(&request).unwrap();
+    feed_model(&mut *sink, &model, 0, 90_000, 2).unwrap();
+    sink.finish(&seal(&model)).unwrap();
+    (model, outlet.bytes("d.E01").unwrap())
+}
+
+/// Opens and reads; panics if bytes come out that are not those of the model.
+fn never_wrong(model: &Model, bytes: Vec<u8>, what: &str) -> Result<(), Kind> {
+    let request = open_bytes("d.E01", bytes);
+    let _ = check(&request);
+    let image = open(&request).map_err(|e| e.kind())?;
+    let len = image.disk.len().min(1 << 24) as usize;
+    let mut result = if len == model.bytes.len() { Ok(()) } else { Err(Kind::Corrupt) };
+    for from in (0..len).step_by(5000) {
+        let mut buf = vec![0; 5000.min(len - from)];
+        match image.disk.read_at(&mut buf, from as u64) {
+            Ok(()) if len == model.bytes.len() => {
+                assert_eq!(buf, model.bytes[from..from + buf.len()], "{what}, from {from}")
+            }
+            Ok(()) => {}
+            Err(e) => result = Err(e.kind()),
+        }
+    }
+    for extent in extents(&*image.disk, 0, len as u64) {
+        result = result.and(extent.map(drop).map_err(|e| e.kind()));
+    }
+    result
+}
+
+#[test]
+fn truncated_images_are_refused() {
+    let (model, bytes) = small_image();
+    for len in (0..bytes.len()).step_by(37) {
+        let result = never_wrong(&model, bytes[..len].to_vec(), "cut");
+        assert!(matches!(result, Err(Kind::Corrupt)), "cut at {len}: {result:?}");
+    }
+}
+
+#[test]
+fn flipped_bits_never_give_wrong_bytes() {
+    let (model, bytes) = small_image();
+    assert_eq!(never_wrong(&model, bytes.clone(), "whole"), Ok(()));
+    let mut seed = 12345u64;
+    for _ in 0..3000 {
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        let at = (seed >> 33) as usize % bytes.len();
+        let bit = (seed >> 20) as usize % 8;
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 1 << bit;
+        let _ = never_wrong(&model, damaged, &format!("bit {bit} of {at}"));
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_any_section_is_found() {
+    let (model, bytes) = small_image();
+    // Whole bytes: single bits behind the end of a deflate stream stand for nothing.
+    for at in (13..bytes.len()).step_by(11) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0xff;
+        let findings = check(&open_bytes("d.E01", damaged.clone())).unwrap();
+        let read = never_wrong(&model, damaged, "flip");
+        assert!(!findings.is_empty() || read.is_err(), "byte {at} of {}", bytes.len());
+    }
+}
+
+fn set() -> (Model, MemoryOutlet) {
+    let model = Model::noise(300_000, 9);
+    let (_, outlet) = check_writer(create, open, "Disk.E01", &model, |r| {
+        settle(r);
+        r.split = Some(100_000);
+    });
+    assert!(outlet.names().len() > 4);
+    (model, outlet)
+}
+
+fn without(outlet: &MemoryOutlet, name: &str) -> MemoryOutlet {
+    let other = MemoryOutlet::new();
+    files(outlet).into_iter().filter(|(n, _)| n != name).for_each(|(n, b)| other.insert(&n, b));
+    other
+}
+
+fn refused(request: &OpenRequest) -> String {
+    open(request).err().expect("it is refused").to_string()
+}
+
+#[test]
+fn sets_with_gaps_and_strangers() {
+    let (model, outlet) = set();
+    for (n, name) in outlet.names().into_iter().enumerate().skip(1) {
+        let text = refused(&open_request(&without(&outlet, &name), "Disk.E01"));
+        assert!(text.contains(&name) && text.contains("missing"), "{n}: {text}");
+    }
+    let text = refused(&open_request(&outlet, "Disk.E03"));
+    assert!(text.contains("Disk.E01") && text.contains("segment 3"), "{text}");
+
+    let lower = MemoryOutlet::new();
+    files(&outlet).into_iter().for_each(|(n, b)| lower.insert(&n.replace(".E03", ".e03"), b));
+    check_source(&*open(&open_request(&lower, "Disk.E01")).unwrap().disk, &model);
+
+    let swapped = without(&outlet, "Disk.E02");
+    swapped.insert("Disk.E02", outlet.bytes("Disk.E03").unwrap());
+    assert!(refused(&open_request(&swapped, "Disk.E01")).contains("segment 3"));
+
+    let (_, foreign) = check_writer(create, open, "Disk.E01", &model, |r| {
+        settle(r);
+        r.facts.case.case = "another".into();
+        r.split = Some(100_000);
+    });
+    swapped.insert("Disk.E02", foreign.bytes("Disk.E02").unwrap());
+    assert!(refused(&open_request(&swapped, "Disk.E01")).contains("another image"));
+
+    let longer = without(&outlet, "");
+    let beyond = format!("Disk.E{:02}", outlet.names().len() + 1);
+    longer.insert(&beyond, outlet.bytes("Disk.E02").unwrap());
+    let image = open(&open_request(&longer, "Disk.E01")).unwrap();
+    assert!(image.warnings.iter().any(|w| w.contains(&beyond)), "{:?}", image.warnings);
+    let alone = refused(&open_bytes("Disk.E01", outlet.bytes("Disk.E01").unwrap()));
+    assert!(alone.contains("Disk.E02"), "{alone}");
+}
+
+#[test]
+fn a_damaged_table_is_read_from_its_copy() {
+    let (model, bytes) = small_image();
+    let tables: Vec<usize> = (0..bytes.len() - 6).filter(|i| bytes[*i..].starts_with(b"table")).collect();
+    let [first, second] = tables[..] else { panic!("one table and its copy") };
+    for at in [76 + 3, 76 + 24 + 5] {
+        for which in [first, second] {
+            let mut damaged = bytes.clone();
+            damaged[which + at] ^= 1;
+            let request = open_bytes("d.E01", damaged);
+            let image = open(&request).unwrap();
+            check_source(&*image.disk, &model);
+            assert!(which == second || !image.warnings.is_empty());
+            assert!(!check(&request).unwrap().is_empty());
+        }
+        let mut damaged = bytes.clone();
+        damaged[first + at] ^= 1;
+        damaged[second + at] ^= 1;
+        assert!(never_wrong(&model, damaged, "both").is_err());
+    }
+}
