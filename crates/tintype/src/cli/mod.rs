@@ -83,7 +83,16 @@ pub fn main() -> ExitCode {
     std::process::exit(status as i32)
 }
 
+/// Lets the program hold as many files as the system allows: an image may have thousands of segments.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Where it is refused the old limit holds, and an image that needs more says so when it is opened.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
 fn run(cli: &Cli, stdout: Stdout) -> Result<Status> {
+    raise_file_limit();
     hear_signals()?;
     let watch = Teller::new(&cli.common)?;
     let context = Context { common: &cli.common, watch, stdout };
