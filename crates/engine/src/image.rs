@@ -199,7 +199,7 @@ pub fn run(request: Request) -> Result<Imaged> {
                 imaged.reports.push(*report);
             }
             Begun::Finished(report) => {
-                imaged.already.push(wish.locator.clone());
+                imaged.already.push(report.target.clone());
                 imaged.reports.push(*report);
             }
         }
