@@ -92,3 +92,23 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    // What holds of the checkout is tested with everything else, so that nobody has to think of it.
+
+    #[test]
+    fn sibling_crates_do_not_depend_on_each_other() {
+        super::deps::check().unwrap();
+    }
+
+    #[test]
+    fn no_file_is_too_long() {
+        super::sizes::check().unwrap();
+    }
+
+    #[test]
+    fn the_readme_is_what_the_code_says() {
+        super::docs::check().unwrap();
+    }
+}
