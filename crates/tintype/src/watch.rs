@@ -7,7 +7,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tintype_core::{Error, Event, Result, Watch};
+use tintype_core::{Error, Event, Result, Watch, human_size};
 
 static STOP: AtomicBool = AtomicBool::new(false);
 
@@ -28,6 +28,7 @@ const JSON_EVERY: Duration = Duration::from_millis(500);
 pub struct Teller {
     progress: ProgressKind,
     quiet: bool,
+    verbose: bool,
     log: Option<Mutex<File>>,
     stage: Mutex<Stage>,
 }
@@ -57,7 +58,13 @@ impl Teller {
             None if !common.quiet && std::io::stderr().is_terminal() => ProgressKind::Bar,
             None => ProgressKind::None,
         };
-        Ok(Arc::new(Teller { progress, quiet: common.quiet, log, stage: Mutex::new(Stage::default()) }))
+        Ok(Arc::new(Teller {
+            progress,
+            quiet: common.quiet,
+            verbose: common.verbose > 0,
+            log,
+            stage: Mutex::new(Stage::default()),
+        }))
     }
 
     fn stage(&self) -> MutexGuard<'_, Stage> {
@@ -98,6 +105,9 @@ impl Teller {
             stage.bar = Some(bar);
         }
         drop(stage);
+        if self.verbose && self.progress == ProgressKind::None {
+            self.say("note", title);
+        }
         self.json(serde_json::json!({"event": "begin", "title": title, "total": total}));
     }
 
@@ -131,7 +141,12 @@ impl Teller {
         }
         let done = stage.done;
         let title = std::mem::take(&mut stage.title);
+        let seconds = stage.since.map_or(0.0, |s| s.elapsed().as_secs_f64());
         drop(stage);
+        if self.verbose && self.progress != ProgressKind::Json {
+            let rate = if seconds > 0.0 { done as f64 / seconds } else { 0.0 };
+            self.say("note", &format!("{title}: {done} bytes in {seconds:.1} s, {}/s", human_size(rate as u64)));
+        }
         self.json(serde_json::json!({"event": "end", "title": title, "done": done}));
     }
 

@@ -26,7 +26,7 @@ pub struct Common {
     /// Say nothing but warnings and errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Say more
+    /// Also say what each stage did and how fast
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
