@@ -58,12 +58,10 @@ pub fn compare(
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
-                let result = work(&**a, &**b, end, limit, &state);
-                if let Err(e) = result {
-                    state.found.lock().unwrap_or_else(PoisonError::into_inner).error.get_or_insert(e);
-                    state.stop.store(true, Ordering::Relaxed);
+                let _leave = Leave(&state);
+                if let Err(e) = work(&**a, &**b, end, limit, &state) {
+                    state.fail(e);
                 }
-                state.running.fetch_sub(1, Ordering::Release);
             });
         }
         while state.running.load(Ordering::Acquire) > 0 {
@@ -109,6 +107,25 @@ struct Shared {
     running: AtomicU64,
     stop: AtomicBool,
     found: Mutex<Found>,
+}
+
+impl Shared {
+    fn fail(&self, error: Error) {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).error.get_or_insert(error);
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Says that a worker is gone, however it goes.
+struct Leave<'a>(&'a Shared);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(Error::corrupt("a worker of this program died; please report this as a bug"));
+        }
+        self.0.running.fetch_sub(1, Ordering::Release);
+    }
 }
 
 #[derive(Default)]

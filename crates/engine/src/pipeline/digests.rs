@@ -27,8 +27,13 @@ impl DigestThread {
                 }
                 shared.done.fetch_max(unit.offset + unit.len, Ordering::Relaxed);
             }
+            shared.digest_done();
             hasher
         }))
+    }
+
+    pub fn is_finished(&self) -> bool {
+        self.0.is_finished()
     }
 
     pub fn join(self) -> Hasher {

@@ -52,6 +52,7 @@ impl LaneThread {
         let Lane { name, sink, from, journal } = lane;
         let title = name.clone();
         let thread = std::thread::spawn(move || {
+            let _gone = Gone { index, shared: Arc::clone(&shared), live: Arc::clone(&live) };
             let mut state = State { sink, journal, index, from, lost: Vec::new(), last: Instant::now() };
             let mut failed = None;
             for unit in units {
@@ -59,11 +60,7 @@ impl LaneThread {
                     continue;
                 }
                 if let Err(e) = state.put(unit, &shared) {
-                    live[index].store(false, Ordering::Relaxed);
-                    // The last lane that fails takes the run with it.
-                    if live.iter().all(|l| !l.load(Ordering::Relaxed)) {
-                        shared.stop();
-                    }
+                    give_up(index, &shared, &live);
                     failed = Some(e);
                 }
             }
@@ -86,22 +83,49 @@ impl LaneThread {
     }
 }
 
+/// Says that a lane takes nothing more. The last one takes the run with it.
+fn give_up(index: usize, shared: &Shared, live: &[AtomicBool]) {
+    live[index].store(false, Ordering::Relaxed);
+    if live.iter().all(|l| !l.load(Ordering::Relaxed)) {
+        shared.stop();
+    }
+}
+
+/// Gives the lane up if its thread dies.
+struct Gone {
+    index: usize,
+    shared: Arc<Shared>,
+    live: Arc<Vec<AtomicBool>>,
+}
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            give_up(self.index, &self.shared, &self.live);
+        }
+    }
+}
+
 impl State {
     fn put(&mut self, unit: Arc<Unit>, shared: &Shared) -> Result<()> {
-        if unit.offset < self.from {
+        // A sink that goes on has the first part of the unit it stopped in already.
+        let (offset, end) = (unit.offset.max(self.from), unit.offset + unit.len);
+        if offset >= end {
             return Ok(());
         }
-        let (offset, len) = (unit.offset, unit.len);
-        self.lost.extend(unit.states.iter().filter(|s| s.state.is_lost()));
+        let len = end - offset;
+        self.lost.extend(unit.states.iter().filter(|s| s.state.is_lost()).filter_map(|s| s.clip(offset, end)));
         let line = &unit.lines[self.index];
         if let Some(e) = &line.error {
             return Err(Error::copy_of(e));
         }
         let body = match line.run {
             Some(state) => PieceBody::Run(state),
-            None => {
-                PieceBody::Bytes { plain: unit.lease.bytes(), coded: unit.lease.made(self.index), marks: &line.marks }
-            }
+            None => PieceBody::Bytes {
+                plain: &unit.lease.bytes()[(offset - unit.offset) as usize..],
+                coded: unit.lease.made(self.index),
+                marks: &line.marks,
+            },
         };
         self.sink.put(Piece { offset, len, body })?;
         shared.done.fetch_max(offset + len, Ordering::Relaxed);

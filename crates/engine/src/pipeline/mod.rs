@@ -39,6 +39,9 @@ pub const BUFFERS: usize = 64 << 20;
 /// Smallest unit of work, in bytes.
 const UNIT: u64 = 1 << 20;
 
+/// Most corrupt ranges that are listed.
+const MOST_CORRUPT: usize = 10_000;
+
 /// Where bytes come from.
 pub enum Input {
     /// Random access.
@@ -87,7 +90,8 @@ pub struct Outcome {
     pub totals: BTreeMap<State, u64>,
     /// Ranges that this run could not read, or that the source says are lost.
     pub lost: ExtentMap,
-    /// Ranges whose stored checksums do not match, with the reader's words; only with [`OnCorrupt::Record`].
+    /// Ranges whose stored checksums do not match, with the reader's words; only with [`OnCorrupt::Record`], and only
+    /// the first ten thousand.
     pub corrupt: Vec<(Extent, String)>,
     /// Every lane, in the order given.
     pub lanes: Vec<LaneEnd>,
@@ -164,7 +168,8 @@ impl Shared {
     pub fn deliver(&self, seq: u64, unit: Arc<Unit>, read: u64, corrupt: Vec<(Extent, String)>) {
         let mut sequencer = lock(&self.sequencer);
         sequencer.tally.read += read;
-        sequencer.tally.corrupt.extend(corrupt);
+        let room = MOST_CORRUPT.saturating_sub(sequencer.tally.corrupt.len());
+        sequencer.tally.corrupt.extend(corrupt.into_iter().take(room));
         sequencer.waiting.insert(seq, unit);
         loop {
             let next = sequencer.next;
@@ -223,7 +228,13 @@ pub fn run(job: Job) -> Outcome {
         true => (cores + 2).min(16),
         false => cores.clamp(2, 32),
     };
-    let leases = (BUFFERS / unit as usize).clamp(workers + 2, 8 * workers.max(3));
+    // Large units are bounded by their bytes, and then there is no use in more workers than units.
+    let leases = (BUFFERS / unit as usize).clamp(3, 8 * workers.max(3));
+    let workers = workers.min(leases - 1);
+    let patience = match &input {
+        Input::Source(_) => PATIENCE,
+        Input::Stream(..) => STREAM_PATIENCE,
+    };
 
     watch.event(&Event::Begin { title, total: len.map(|l| l.saturating_sub(from)) });
     let mut outputs = Vec::new();
@@ -278,20 +289,30 @@ pub fn run(job: Job) -> Outcome {
         std::thread::spawn(move || worker.work());
     }
 
-    wait_for_workers(&shared, &*watch, from);
+    let mut stopped = wait_for_workers(&shared, &*watch, from, patience);
     let (tally, stuck) = {
         // Without senders the digest and lane threads finish what they have and end.
         let mut sequencer = lock(&shared.sequencer);
         sequencer.outputs.clear();
         (std::mem::take(&mut sequencer.tally), *lock(&shared.workers) > 0)
     };
+    while digest_threads.iter().any(|t: &DigestThread| !t.is_finished()) {
+        let guard = lock(&shared.workers);
+        drop(shared.idle.wait_timeout(guard, TICK));
+        progress(&shared, &*watch, from);
+        if watch.cancelled() {
+            stopped = true;
+            shared.stop();
+        }
+    }
     let hashers = digest_threads.into_iter().map(DigestThread::join).collect();
     let lanes: Vec<LaneEnd> = join_lanes(lane_threads, &shared, &*watch, from);
     if stuck {
         shared.fail(Error::cancelled());
     }
     let mut error = lock(&shared.first_error).take();
-    if error.is_none() && watch.cancelled() && len.is_none_or(|l| tally.end < l) {
+    // Even if everything had come by then: digests of a stopped run are worth nothing.
+    if error.is_none() && stopped {
         error = Some(Error::cancelled());
     }
     watch.event(&Event::End);
@@ -312,24 +333,31 @@ pub fn run(job: Job) -> Outcome {
     }
 }
 
+/// How often progress is shown and the wish to stop is heard.
+const TICK: Duration = Duration::from_millis(100);
+
 /// How long a read that hangs is waited for once the person asked to stop.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-fn wait_for_workers(shared: &Shared, watch: &dyn Watch, from: u64) {
+/// The same for a stream, which may have nothing to say for hours.
+const STREAM_PATIENCE: Duration = Duration::from_millis(200);
+
+/// Waits until the workers are gone, or have been given up; true if the person stopped them.
+fn wait_for_workers(shared: &Shared, watch: &dyn Watch, from: u64, patience: Duration) -> bool {
     let mut asked: Option<Instant> = None;
     let mut running = lock(&shared.workers);
     while *running > 0 {
-        running =
-            shared.idle.wait_timeout(running, Duration::from_millis(100)).unwrap_or_else(PoisonError::into_inner).0;
+        running = shared.idle.wait_timeout(running, TICK).unwrap_or_else(PoisonError::into_inner).0;
         progress(shared, watch, from);
         if watch.cancelled() && asked.is_none() {
             asked = Some(Instant::now());
             shared.stop();
         }
-        if asked.is_some_and(|since| since.elapsed() > PATIENCE) {
+        if asked.is_some_and(|since| since.elapsed() > patience) {
             break;
         }
     }
+    asked.is_some()
 }
 
 fn progress(shared: &Shared, watch: &dyn Watch, from: u64) {
@@ -354,6 +382,11 @@ impl Shared {
     /// A worker has ended.
     pub fn worker_gone(&self) {
         *lock(&self.workers) -= 1;
+        self.idle.notify_all();
+    }
+
+    /// A digest is done.
+    pub fn digest_done(&self) {
         self.idle.notify_all();
     }
 }

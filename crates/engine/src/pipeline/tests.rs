@@ -166,3 +166,70 @@ fn a_stream_is_cut_into_the_same_units() {
     job.input = Input::Stream(Box::new(std::io::Cursor::new(model.bytes)), Some(5 << 20));
     assert!(run(job).error.is_some(), "a stream shorter than promised");
 }
+
+/// Asks to stop as soon as a sink has been given everything.
+struct StopAtEnd(std::sync::atomic::AtomicBool);
+
+impl Watch for StopAtEnd {
+    fn event(&self, event: &tintype_core::Event) {
+        if let tintype_core::Event::Progress { done, .. } = event
+            && *done > 0
+        {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn a_stopped_run_never_looks_like_a_finished_one() {
+    // So many zeros that hashing them takes longer than handing them out.
+    let len = 4u64 << 30;
+    let source = Arc::new(Holes(len));
+    let mut job = job(source, Vec::new());
+    job.hashers = vec![Hasher::new(Algorithm::Md5)];
+    job.watch = Arc::new(StopAtEnd(AtomicBool::new(false)));
+    let outcome = run(job);
+    assert_eq!(outcome.error.map(|e| e.kind()), Some(tintype_core::Kind::Cancelled));
+}
+
+/// Nothing but zeros.
+struct Holes(u64);
+
+impl Source for Holes {
+    fn len(&self) -> u64 {
+        self.0
+    }
+
+    fn read_at(&self, buf: &mut [u8], _offset: u64) -> Result<()> {
+        buf.fill(0);
+        Ok(())
+    }
+
+    fn extent_at(&self, offset: u64) -> Result<Extent> {
+        Ok(Extent::new(offset, self.0 - offset, State::Zero))
+    }
+}
+
+#[test]
+fn lanes_that_stopped_at_different_places_meet() {
+    let model = Model::mixed(5 << 20, &[State::Data, State::Zero], 512, 11);
+    let (a, b) = (Arc::new(MemoryDisk::new(5 << 20)), Arc::new(MemoryDisk::new(5 << 20)));
+    let from = (2u64 << 20) + 12288;
+    tintype_core::Disk::write_at(&*a, &model.bytes[..from as usize], 0).expect("room");
+    let go_on = |disk: &Arc<MemoryDisk>, from: u64| {
+        let disk: Arc<dyn tintype_core::Disk> = Arc::clone(disk) as _;
+        Lane {
+            name: "disk".into(),
+            sink: Box::new(DiskSink::new(disk, 4096, Unused::Zero).from_offset(from)),
+            from,
+            journal: None,
+        }
+    };
+    let outcome = run(job(Arc::new(model.clone()), vec![go_on(&a, from), go_on(&b, 0)]));
+    assert!(outcome.error.is_none() && outcome.lanes.iter().all(|l| l.sink.is_ok()));
+    assert!(a.bytes() == model.bytes && b.bytes() == model.bytes);
+}

@@ -143,17 +143,20 @@ impl Worker {
         let mut coded = lease.coded(self.feeds.len());
         for (i, feed) in self.feeds.iter().enumerate() {
             let mut line = Line { run: None, marks: Vec::new(), error: None };
-            // A lane that holds this unit already, or that has failed, gets an empty line.
-            if offset >= self.froms[i] && self.live[i].load(Ordering::Relaxed) {
+            // A lane that holds this unit already, or that has failed, gets an empty line; one that stopped inside it gets
+            // the rest.
+            let start = offset.max(self.froms[i]);
+            if start < offset + len && self.live[i].load(Ordering::Relaxed) {
                 line.run = run.map(|state| carried(feed, state));
                 if run.is_none() {
-                    let plain = lease.bytes();
-                    line.marks = marks(feed, plain, offset, states);
-                    line.run = whole(&line.marks, offset, len);
+                    let plain = &lease.bytes()[(start - offset) as usize..];
+                    let states: Vec<Extent> = states.iter().filter_map(|s| s.clip(start, offset + len)).collect();
+                    line.marks = marks(feed, plain, start, &states);
+                    line.run = whole(&line.marks, start, offset + len - start);
                     if line.run.is_none()
                         && let Some(encoder) = &mut self.encoders[i]
                     {
-                        line.error = encoder.encode(plain, offset, &line.marks, &mut coded[i]).err();
+                        line.error = encoder.encode(plain, start, &line.marks, &mut coded[i]).err();
                     }
                 }
             }
