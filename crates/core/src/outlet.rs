@@ -85,11 +85,16 @@ impl Partial {
 
     /// Gives the files their names, the first one last, so that a set never looks whole before it is.
     ///
-    /// May be called again, with the same names, after it was cut short.
-    pub fn commit(outlet: &dyn Outlet, names: &[String]) -> Result<()> {
+    /// May be called again, with the same names, after it was cut short. `Denied` if a name is taken by a file that is
+    /// not in `replaces`.
+    pub fn commit(outlet: &dyn Outlet, names: &[String], replaces: &[String]) -> Result<()> {
         for name in names.iter().rev() {
             let partial = format!("{name}{PARTIAL}");
             if outlet.exists(&partial)? {
+                if !replaces.contains(name) && outlet.exists(name)? {
+                    let what = "has come to exist while the image was made; move it away, and repeat the command";
+                    return Err(Error::denied(what).in_path(name));
+                }
                 outlet.rename(&partial, name)?;
             } else if !outlet.exists(name)? {
                 return Err(Error::corrupt(format!("{partial} has vanished before it could be given its name")));

@@ -4,6 +4,7 @@
 //! [`file`], [`block`], [`disk`] and [`folder`] have the parts, [`enumerate`] lists drives, and [`guard`] keeps targets
 //! from being written that must not be.
 
+pub mod attachment;
 pub mod block;
 mod direct;
 pub mod disk;

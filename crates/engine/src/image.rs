@@ -2,7 +2,7 @@
 
 use crate::identity::SourceId;
 use crate::open::Opened;
-use crate::pipeline::{Input, Policy};
+use crate::pipeline::{Input, Policy, Replace};
 use crate::report::{Report, now};
 use crate::target::{self, Again, Begun, Content, Overwrite, Prepared, Wish};
 use crate::transfer::{self, Names, Proof, Transfer};
@@ -123,7 +123,8 @@ pub fn run(request: Request) -> Result<Imaged> {
         shape,
         facts: &facts,
         digests: &names,
-        request: serde_json::json!({ "fill": fill, "retries": policy.retries }),
+        request: serde_json::json!({ "fill": policy.fill, "replace": policy.replace_stored == Replace::Replace }),
+        bytes: source.map(|o| &o.source),
         again: if source.is_some() { Again::Possible } else { Again::Never },
     };
     let mut notes = Vec::new();
@@ -133,6 +134,7 @@ pub fn run(request: Request) -> Result<Imaged> {
         }
         notes.extend(losses(format, source.map(|o| &*o.source), &facts, verb)?);
         notes.extend(target::losses(wish, &content)?);
+        notes.extend(unstored(format, &names));
     }
     if source.is_none() && targets.iter().any(|t| t.locator != "-") {
         watch.event(&Event::Note(
@@ -142,7 +144,25 @@ pub fn run(request: Request) -> Result<Imaged> {
     for note in &notes {
         watch.event(&Event::Warning(note.clone()));
     }
+    if overwrite == Overwrite::Refuse
+        && let Reports::Prefix(prefix) = &reports
+    {
+        for ending in ["json", "txt"] {
+            let path = format!("{prefix}.{ending}");
+            if Path::new(&path).exists() && crate::report::read(Path::new(&format!("{prefix}.json"))).is_none() {
+                return Err(Error::denied("exists already and is no report of this program; choose another prefix")
+                    .in_path(path));
+            }
+        }
+    }
     if run == Run::Dry {
+        for wish in targets.iter().filter(|w| w.locator != "-" && overwrite == Overwrite::Refuse) {
+            if Path::new(&wish.locator).exists() {
+                return Err(
+                    Error::denied("exists already; choose another name, or give --force").in_path(&wish.locator)
+                );
+            }
+        }
         let plan = targets
             .iter()
             .zip(&formats)
@@ -196,10 +216,16 @@ pub fn run(request: Request) -> Result<Imaged> {
                 let names = Names { files: &files, replaces: &replaces, first: &name };
                 transfer::name_files(&*outlet, names, &report, prefix.as_deref())?;
                 drop(lock);
+                if proof == Proof::ReadBack && report.verification.is_none() {
+                    transfer::prove_finished(&mut report, format, prefix.as_deref(), &watch)?;
+                }
                 imaged.reports.push(*report);
             }
-            Begun::Finished(report) => {
+            Begun::Finished(mut report) => {
                 imaged.already.push(report.target.clone());
+                if proof == Proof::ReadBack && report.verification.as_ref().is_none_or(|v| !v.matches) {
+                    transfer::prove_finished(&mut report, format, prefix.as_deref(), &watch)?;
+                }
                 imaged.reports.push(*report);
             }
         }
@@ -207,12 +233,18 @@ pub fn run(request: Request) -> Result<Imaged> {
     if prepared.is_empty() {
         return Ok(imaged);
     }
-    let stamp = source.and_then(|o| o.id().modified);
-    let path = source.map(|o| o.path.clone());
     let stored = source.map(transfer::stored_digests).unwrap_or_default();
-    let input = match from {
-        From::Opened(opened) => Input::Source(Arc::clone(&opened.source)),
-        From::Stream(stream, len) => Input::Stream(stream, len),
+    let (input, changed): (Input, Box<dyn Fn() -> Option<String>>) = match from {
+        From::Opened(opened) => {
+            let bytes = Arc::clone(&opened.source);
+            let stamp = id.stamp.clone();
+            let changed = move || {
+                let what = "was changed while it was read: the image is of no one moment";
+                (opened.stamp() != stamp).then(|| format!("{} {what}", opened.path.display()))
+            };
+            (Input::Source(bytes), Box::new(changed))
+        }
+        From::Stream(stream, len) => (Input::Stream(stream, len), Box::new(|| None)),
     };
     let done = transfer::run(Transfer {
         title: match verb {
@@ -232,16 +264,9 @@ pub fn run(request: Request) -> Result<Imaged> {
         request: requests,
         reports: prefixes,
         notes,
+        changed,
         watch: Arc::clone(&watch),
     })?;
-    if let Some(path) = path
-        && SourceId::of(&id.locator, Some(&path), None).modified != stamp
-    {
-        watch.event(&Event::Warning(format!(
-            "{} was changed while it was read: the image is of no one moment",
-            path.display()
-        )));
-    }
     imaged.reports.extend(done.reports);
     imaged.failed = done.failed;
     imaged.mismatches = done.mismatches;
@@ -342,4 +367,12 @@ fn losses(format: &Format, source: Option<&dyn Source>, facts: &Facts, verb: &st
         list.push(format!("{} images cannot keep case data: {where_to}", format.title));
     }
     Ok(list)
+}
+
+/// Digests that were asked for and that a format which stores digests cannot store.
+fn unstored(format: &Format, names: &[String]) -> Option<String> {
+    let can = format.caps.digests;
+    let left: Vec<_> = names.iter().map(String::as_str).filter(|n| !can.contains(n)).collect();
+    (!can.is_empty() && !left.is_empty())
+        .then(|| format!("{} images cannot store {}: only the report will have it", format.title, left.join(", ")))
 }

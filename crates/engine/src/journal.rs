@@ -25,6 +25,9 @@ pub struct Header {
     pub source: SourceId,
     /// Everything else that decides what the finished target looks like.
     pub request: serde_json::Value,
+    /// Files that the finished target may replace.
+    #[serde(default)]
+    pub replaces: Vec<String>,
 }
 
 /// The version written today.
@@ -50,6 +53,8 @@ pub enum Record {
         /// From where.
         offset: u64,
     },
+    /// What was written does not read back as it was written: nothing of it may be trusted.
+    Rejected,
     /// Everything is written; what is left is to give the files their names.
     Sealed {
         /// The final names.
@@ -109,6 +114,11 @@ impl Found {
             .collect()
     }
 
+    /// True if what was written is known to be wrong.
+    pub fn rejected(&self) -> bool {
+        self.records.contains(&Record::Rejected)
+    }
+
     /// The names, what they replace, and the report, if nothing is left to be written.
     pub fn sealed(&self) -> Option<(&[String], &[String], &serde_json::Value)> {
         self.records.iter().find_map(|r| match r {
@@ -117,6 +127,9 @@ impl Found {
         })
     }
 }
+
+/// How every journal begins.
+const SIGNATURE: &[u8] = b"{\"tintype_journal\":";
 
 /// Most bytes of a journal that are read: a checkpoint every two seconds for months is less.
 const LARGEST: u64 = 1 << 30;
@@ -133,6 +146,12 @@ pub fn read(outlet: &dyn Outlet, name: &str) -> Result<Option<Found>> {
     }
     let mut bytes = vec![0; len as usize];
     file.read_at(&mut bytes, 0)?;
+    // Somebody else's file is never taken for a journal, and so never removed as a useless one.
+    let begins = bytes.len().min(SIGNATURE.len());
+    if bytes[..begins] != SIGNATURE[..begins] {
+        return Err(Error::denied("is no journal of tintype, and is in the way; move it away, or choose another name")
+            .in_path(name));
+    }
     let mut lines = bytes.split_inclusive(|b| *b == b'\n').filter(|line| line.ends_with(b"\n"));
     let Some(first) = lines.next() else { return Ok(None) };
     let header: Header = serde_json::from_slice(first)
@@ -226,6 +245,7 @@ mod tests {
             started: "2026-01-01T00:00:00Z".into(),
             source: SourceId::default(),
             request: serde_json::json!({"a": 1}),
+            replaces: Vec::new(),
         }
     }
 

@@ -1,8 +1,9 @@
 //! From a locator to a source.
 
-use crate::identity::SourceId;
+use crate::identity::{SourceId, stamp};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tintype_codec::digest::{Algorithm, digest};
 use tintype_core::layers::{Masked, Slice};
 use tintype_core::mapfile::parse_mapfile;
 use tintype_core::{Entry, Error, Format, Image, Limits, Locator, NoFiles, OpenRequest, Opener, Outlet};
@@ -40,6 +41,10 @@ pub struct Opened {
     pub medium: Medium,
     /// What it takes to open it again, for a check of its structure.
     pub request: OpenRequest,
+    /// The part that is meant, as it was written; empty for the whole.
+    pub part: String,
+    /// The digest of the map that was laid over it; empty without one.
+    pub map: String,
 }
 
 /// What an image was found on.
@@ -67,7 +72,25 @@ impl Medium {
 impl Opened {
     /// What it is, to know it again.
     pub fn id(&self) -> SourceId {
-        SourceId::of(&self.locator, Some(&self.path), Some(&*self.source))
+        let mut id = SourceId::of(&self.locator, Some(&self.path), Some(&*self.source));
+        if !self.part.is_empty() {
+            id.part = format!("{}{}", id.part, self.part);
+        }
+        id.reading = format!("{} {}", self.format.name, self.map).trim().to_owned();
+        id.stamp = self.stamp();
+        id
+    }
+
+    /// Changes when one of its files does; empty for a drive.
+    pub fn stamp(&self) -> String {
+        match self.medium {
+            Medium::Drive => String::new(),
+            Medium::Folder => stamp(&self.path, &self.image.files),
+            Medium::File => {
+                let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                stamp(folder, &self.image.files)
+            }
+        }
     }
 }
 
@@ -116,14 +139,27 @@ pub fn open(text: &str, inputs: &Inputs) -> Result<Opened> {
         _ => e.in_path(&path),
     })?;
     let mut source = Arc::clone(&image.disk);
+    let mut map_digest = String::new();
     if let Some(map) = &inputs.map {
         let text = std::fs::read_to_string(map).map_err(|e| Error::io("cannot read the mapfile", e).in_path(map))?;
+        map_digest = digest(Algorithm::Blake3, text.as_bytes()).to_hex();
         source = Arc::new(Masked::new(source, parse_mapfile(&text).map_err(|e| e.in_path(map))?));
     }
     if let Some(part) = &locator.part {
         source = choose(&image, source, part).map_err(|e| e.in_path(&path))?;
     }
-    Ok(Opened { locator: text.to_owned(), path, source, format, image, medium, request })
+    let part = if locator.part.is_some() { text.rsplit_once('#').map(|(_, p)| format!("#{p}")) } else { None };
+    Ok(Opened {
+        locator: text.to_owned(),
+        path,
+        source,
+        format,
+        image,
+        medium,
+        request,
+        part: part.unwrap_or_default(),
+        map: map_digest,
+    })
 }
 
 /// What lies at `path`.

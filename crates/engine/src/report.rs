@@ -148,6 +148,8 @@ pub struct Report {
     pub bad: Vec<Range>,
     /// Ranges that were not, or not finally, tried.
     pub unread: Vec<Range>,
+    /// Bytes among them that the source did not already call lost: what this acquisition itself could not read.
+    pub newly_lost: u64,
     /// When the work was taken up again, and from where.
     pub resumptions: Vec<Resumption>,
     /// What the format could not keep, and other things to know.
@@ -290,7 +292,7 @@ fn bytes(len: u64) -> String {
 pub fn coverage(size: u64, lost: u64, fill: &str) -> String {
     match lost {
         0 => format!("all {size} bytes"),
-        _ => format!("all {size} bytes; {lost} of them could not be read, {fill} stand for them"),
+        _ => format!("all {size} bytes; {lost} of them could not be read, {fill} in their place"),
     }
 }
 

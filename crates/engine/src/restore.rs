@@ -1,11 +1,11 @@
 //! `restore` and `clone`: an image or a drive onto a drive.
 
-use crate::identity::SourceId;
+use crate::identity::{SourceId, resembles};
 use crate::journal::{self, Header, Journal, Record};
 use crate::open::{Medium, Opened};
 use crate::pipeline::{Input, OnCorrupt, Policy};
 use crate::report::{Report, now};
-use crate::target::{Lock, Overwrite, Prepared, Spot, same};
+use crate::target::{Lock, Prepared, Spot, same};
 use crate::transfer::{self, Proof, Transfer};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,8 +24,6 @@ pub struct Request {
     pub drive: PathBuf,
     /// The journal's path; `None`: in the user's state folder.
     pub state: Option<PathBuf>,
-    /// What happens to a journal of other work on the same drive.
-    pub overwrite: Overwrite,
     /// What becomes of what no file system uses.
     pub unused: Unused,
     /// Digests to compute besides those the image stores.
@@ -100,8 +98,7 @@ pub fn plan(image: &Opened, drive: &Path) -> Result<Plan> {
 
 /// Writes. The person has agreed.
 pub fn run(request: Request) -> Result<Restored> {
-    let Request { verb, image, drive, state, overwrite, unused, digests, policy, fill, proof, report, command, watch } =
-        request;
+    let Request { verb, image, drive, state, unused, digests, policy, fill, proof, report, command, watch } = request;
     let len = image.source.len();
     let stored = transfer::stored_digests(&image);
     let digests = match digests {
@@ -123,8 +120,9 @@ pub fn run(request: Request) -> Result<Restored> {
             "target": target_id,
             "unused": unused == Unused::Leave,
             "digests": names,
-            "fill": fill,
+            "fill": policy.fill,
         }),
+        replaces: Vec::new(),
     };
     let state = match state {
         Some(path) => path,
@@ -132,48 +130,55 @@ pub fn run(request: Request) -> Result<Restored> {
     };
     let (folder, name) = Folder::of(&state, Reach::Beside)?;
     let mut from = 0;
-    let mut lost = Vec::new();
+    let mut lost: Vec<Extent> = Vec::new();
     let mut resumptions = Vec::new();
-    let found = match journal::read(&folder, &name)? {
-        Some(found) if same(&found.header, &header).is_ok() => Some(found),
-        Some(found) => {
-            if overwrite == Overwrite::Refuse {
-                watch.event(&Event::Note(format!(
-                    "an unfinished {} of {} onto this drive is given up",
-                    found.header.request.get("verb").and_then(|v| v.as_str()).unwrap_or("write"),
-                    found.header.source.locator
-                )));
+    let mut going_on = None;
+    if folder.exists(&name)? {
+        let lock = Lock::take(&state)?;
+        match journal::read(&folder, &name)? {
+            Some(found) if same(&found.header, &header).is_ok() => {
+                let offset = found.checkpoints()?.last().map_or(0, |c| c.offset).min(len);
+                // The drive may have been written by somebody else since, or be another one.
+                if offset > 0 && (unused == Unused::Leave || resembles(&*disk, &*image.source, offset)) {
+                    from = offset;
+                    lost = found.lost(from);
+                    resumptions = found.resumptions();
+                    let mut journal = Journal::reopen(&folder, &name, &found)?;
+                    let at = now();
+                    journal.add(&Record::Resumed { at: at.clone(), offset: from })?;
+                    resumptions.push((at, from));
+                    watch.event(&Event::Note(format!("going on from offset {from}")));
+                    going_on = Some((journal, lock));
+                } else {
+                    watch.event(&Event::Note(
+                        "the drive does not hold what was written to it before: starting anew".into(),
+                    ));
+                }
             }
-            folder.remove(&name)?;
-            None
+            Some(found) => {
+                let verb = found.header.request.get("verb").and_then(|v| v.as_str()).unwrap_or("write");
+                let source = &found.header.source.locator;
+                watch.event(&Event::Note(format!("an unfinished {verb} of {source} onto this drive is given up")));
+            }
+            None => {}
         }
-        None if folder.exists(&name)? => {
-            folder.remove(&name)?;
-            None
+    }
+    let (journal, lock) = match going_on {
+        Some(both) => both,
+        None => {
+            if folder.exists(&name)? {
+                folder.remove(&name)?;
+            }
+            let journal = Journal::create(&folder, &name, &header)?;
+            let lock = Lock::take(&state)?;
+            (journal, lock)
         }
-        None => None,
     };
-    let journal = match found {
-        Some(found) => {
-            from = found.checkpoints()?.last().map_or(0, |c| c.offset).min(len);
-            lost = found.lost(from);
-            resumptions = found.resumptions();
-            let mut journal = Journal::reopen(&folder, &name, &found)?;
-            let at = now();
-            journal.add(&Record::Resumed { at: at.clone(), offset: from })?;
-            resumptions.push((at, from));
-            watch.event(&Event::Note(format!("going on from offset {from}")));
-            journal
-        }
-        None => Journal::create(&folder, &name, &header)?,
-    };
-    let lock = Lock::take(&state)?;
     let stored_part: Option<Arc<dyn Source>> = match from {
         0 => None,
         _ => Some(Arc::new(Slice::new(Arc::new(tintype_device::block::open(&drive)?), 0, from)?)),
     };
     let sink = DiskSink::new(Arc::clone(&disk), 4096, unused).from_offset(from);
-    let lost: Vec<Extent> = lost;
     let target = Prepared {
         name: drive.to_string_lossy().into_owned(),
         format: "raw",
@@ -195,6 +200,7 @@ pub fn run(request: Request) -> Result<Restored> {
         }
         proof => proof,
     };
+    let stamp = image.stamp();
     let done = transfer::run(Transfer {
         title: format!("writing {}", drive.display()),
         input: Input::Source(Arc::clone(&image.source)),
@@ -210,6 +216,10 @@ pub fn run(request: Request) -> Result<Restored> {
         request: vec![header.request],
         reports: vec![report.clone()],
         notes: image.image.warnings.clone(),
+        changed: Box::new(move || {
+            let what = "was changed while it was read";
+            (image.stamp() != stamp).then(|| format!("{} {what}", image.path.display()))
+        }),
         watch,
     })?;
     let report_done =

@@ -1,6 +1,6 @@
 //! Where a transfer goes: files in the making, a drive, or a stream.
 
-use crate::identity::SourceId;
+use crate::identity::{SourceId, resembles};
 use crate::journal::{self, Header, JOURNAL, Journal, Record};
 use crate::report::{Report, now};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tintype_core::{
     Compression, CreateRequest, Error, Extent, Facts, Format, Locator, Options, Order, Outlet, PARTIAL, Partial,
 };
-use tintype_core::{Place, Result, Shape, Sink, Source};
+use tintype_core::{Kind, Opener, Place, Result, Shape, Sink, Source};
 use tintype_device::folder::{Folder, Reach};
 
 /// What was asked for a target.
@@ -53,6 +53,8 @@ pub struct Content<'a> {
     pub request: serde_json::Value,
     /// Whether the same bytes can be read again.
     pub again: Again,
+    /// The bytes, where they can be read by position.
+    pub bytes: Option<&'a Arc<dyn Source>>,
 }
 
 /// Whether the same bytes can be read again, so that interrupted work can go on.
@@ -259,18 +261,24 @@ pub fn prepare(wish: &Wish, content: &Content<'_>, overwrite: Overwrite, report:
         if meta.is_dir() {
             return Err(Error::usage("is a folder; name the image inside it").in_path(path));
         }
+        if !meta.is_file() {
+            return Err(Error::denied("is no regular file and is left alone; name a new file").in_path(path));
+        }
+    } else if path.starts_with("/dev") && !path.starts_with("/dev/shm") {
+        return Err(Error::denied("there is no such drive, and images do not belong in /dev").in_path(path));
     }
     let (folder, name) = Folder::of(path, Reach::Beside)?;
     let name = format.first_name.map_or_else(|| name.clone(), |first| first(&name));
     let path = &path.with_file_name(&name);
     let folder_path = folder.path().to_path_buf();
     let outlet: Arc<dyn Outlet> = Arc::new(folder);
-    let header = Header {
+    let mut header = Header {
         tintype_journal: journal::VERSION,
         program: crate::report::program(),
         started: now(),
         source: content.source.clone(),
         request: request(content, wish, format),
+        replaces: Vec::new(),
     };
     let journal_name = format!("{name}{JOURNAL}");
     if outlet.exists(&journal_name)? {
@@ -282,8 +290,28 @@ pub fn prepare(wish: &Wish, content: &Content<'_>, overwrite: Overwrite, report:
                 Again::Never => Err("it was begun before, and a stream cannot be read again".into()),
             };
             match why {
-                Ok(()) => return go_on(format, create, &folder_path, outlet, name, found, lock),
-                Err(_) if overwrite == Overwrite::Replace => discard(&*outlet, &name)?,
+                // What was written then is known to be wrong: it is made anew.
+                Ok(()) if found.rejected() => discard(&*outlet, &folder_path, &name)?,
+                Ok(()) => {
+                    let again = create.clone();
+                    match go_on(format, create, content, &folder_path, Arc::clone(&outlet), name.clone(), found, lock) {
+                        Ok(begun) => return Ok(begun),
+                        // Only --force gives up what may still be of use to somebody.
+                        Err(e) if overwrite == Overwrite::Replace && e.kind() != Kind::Cancelled => {
+                            discard(&*outlet, &folder_path, &name)?;
+                            create = again;
+                        }
+                        Err(e) => {
+                            let kind = e.kind();
+                            let what = format!(
+                                "{}; the unfinished image cannot be gone on with: give --force to start anew",
+                                e.chain()
+                            );
+                            return Err(Error::new(kind, what));
+                        }
+                    }
+                }
+                Err(_) if overwrite == Overwrite::Replace => discard(&*outlet, &folder_path, &name)?,
                 Err(why) => {
                     return Err(Error::denied(format!(
                         "{}{PARTIAL} was begun by another command: {why}. Repeat that command to finish it, or give \
@@ -296,9 +324,11 @@ pub fn prepare(wish: &Wish, content: &Content<'_>, overwrite: Overwrite, report:
     }
     let mut replaces = Vec::new();
     if outlet.exists(&name)? {
-        if let Some(done) = crate::report::read(report)
+        if overwrite == Overwrite::Refuse
+            && let Some(done) = crate::report::read(report)
             && done.request == header.request
             && done.source.differs(content.source).is_none()
+            && done.source.same_attachment(content.source)
             && done.files_are_there(&folder_path)
         {
             return Ok(Begun::Finished(Box::new(done)));
@@ -308,14 +338,14 @@ pub fn prepare(wish: &Wish, content: &Content<'_>, overwrite: Overwrite, report:
                 .in_path(path));
         }
         replaces = older_files(path, &name);
+        header.replaces.clone_from(&replaces);
     }
     if format.caps.split
         && overwrite == Overwrite::Refuse
-        && let Some(second) = second_name(&name)
-        && outlet.exists(&second)?
+        && let Some(stray) = same_set(&folder_path, &name)?
     {
         let what = format!(
-            "{second} lies here already and would be taken for a part of the image; move it away, or choose another name"
+            "{stray} lies here already and would be taken for a part of the image, or overwritten; move it away"
         );
         return Err(Error::denied(what).in_path(path));
     }
@@ -350,10 +380,20 @@ pub fn prepare(wish: &Wish, content: &Content<'_>, overwrite: Overwrite, report:
     Ok(ready(path.to_string_lossy().into_owned(), format, sink, journal, Spot::Files(files)))
 }
 
-/// The name that the second file of a set begun with `name` has: `X.E01` -> `X.E02`, `X.001` -> `X.002`.
-fn second_name(name: &str) -> Option<String> {
-    let stem = name.strip_suffix('1')?;
-    stem.ends_with('0').then(|| format!("{stem}2"))
+/// A file that would be taken for a part of the set that begins with `name`: the same name but for the digits of its ending.
+fn same_set(folder: &Path, name: &str) -> Result<Option<String>> {
+    let Some((stem, ending)) = name.rsplit_once('.') else { return Ok(None) };
+    let folder = Folder::open(folder, Reach::Beside)?;
+    let alike = |other: &String| {
+        other.rsplit_once('.').is_some_and(|(s, e)| {
+            s == stem
+                && e != ending
+                && e.len() == ending.len()
+                && ending.bytes().any(|b| b.is_ascii_digit())
+                && e.bytes().zip(ending.bytes()).all(|(x, y)| x == y || (x.is_ascii_digit() && y.is_ascii_digit()))
+        })
+    };
+    Ok(Opener::list(&folder)?.into_iter().find(alike))
 }
 
 fn begin(format: &'static Format, create: &CreateRequest) -> Result<Box<dyn Sink>> {
@@ -378,6 +418,7 @@ fn ready(name: String, format: &'static Format, sink: Box<dyn Sink>, journal: Op
 fn go_on(
     format: &'static Format,
     mut create: CreateRequest,
+    content: &Content<'_>,
     folder: &Path,
     outlet: Arc<dyn Outlet>,
     name: String,
@@ -397,8 +438,12 @@ fn go_on(
             lock,
         });
     }
-    // Only a run that was told to replace it has begun with the name taken.
-    let replaces = if outlet.exists(&name)? { older_files(&folder.join(&name), &name) } else { Vec::new() };
+    let replaces = found.header.replaces.clone();
+    if !replaces.contains(&name) && outlet.exists(&name)? {
+        let what =
+            "has come to exist since this image was begun, and was left as it is; move it away, and repeat the command";
+        return Err(Error::denied(what).in_path(folder.join(&name)));
+    }
     let partial = Arc::new(Partial::new(Arc::clone(&outlet), &replaces));
     create.outlet = Arc::clone(&partial) as _;
     create.name.clone_from(&name);
@@ -408,6 +453,14 @@ fn go_on(
     let (sink, from, stored) = match format.resume {
         Some(resume) if !checkpoints.is_empty() => {
             let resumed = resume(&create, &checkpoints).map_err(|e| e.in_path(folder.join(&name)))?;
+            // A drive without a serial number that was attached anew may be another one.
+            if !found.header.source.same_attachment(content.source)
+                && let Some(bytes) = content.bytes
+                && !resembles(&*resumed.stored, &**bytes, resumed.offset)
+            {
+                let what = "was begun from another drive: what it holds is not what the source has there";
+                return Err(Error::denied(what).in_path(folder.join(format!("{name}{PARTIAL}"))));
+            }
             (resumed.sink, resumed.offset, Some(resumed.stored))
         }
         _ => {
@@ -464,14 +517,29 @@ pub(crate) fn same(old: &Header, new: &Header) -> Result<(), String> {
     }
 }
 
-/// Removes the first file of an unfinished image, and its journal.
-fn discard(outlet: &dyn Outlet, name: &str) -> Result<()> {
-    for stale in [format!("{name}{PARTIAL}"), format!("{name}{JOURNAL}")] {
-        if outlet.exists(&stale)? {
-            outlet.remove(&stale)?;
+/// Removes an unfinished image: its files, as far as their names tell, and its journal.
+fn discard(outlet: &dyn Outlet, folder: &Path, name: &str) -> Result<()> {
+    let mut stale = vec![format!("{name}{PARTIAL}"), format!("{name}{JOURNAL}")];
+    while let Some(segment) = same_set_partial(folder, name, &stale)? {
+        stale.push(segment);
+    }
+    for file in stale {
+        if outlet.exists(&file)? {
+            outlet.remove(&file)?;
         }
     }
     Ok(())
+}
+
+/// A further partial segment of the set that begins with `name`, which is not in `known`.
+fn same_set_partial(folder: &Path, name: &str, known: &[String]) -> Result<Option<String>> {
+    let Some((stem, ending)) = name.rsplit_once('.') else { return Ok(None) };
+    let names = Opener::list(&Folder::open(folder, Reach::Beside)?)?;
+    Ok(names.into_iter().find(|other| {
+        let inner = other.strip_suffix(PARTIAL).and_then(|n| n.rsplit_once('.'));
+        inner.is_some_and(|(s, e)| s == stem && e.len() >= ending.len() && e.len() <= ending.len() + 3)
+            && !known.contains(other)
+    }))
 }
 
 /// The files of the image at `path`, which is about to be replaced; only itself if it cannot be opened.

@@ -8,15 +8,15 @@ use crate::pipeline::{self, Input, Job, Lane, Outcome, Policy};
 use crate::report::{self, CaseData, FileEntry, Range, Report, Resumption, Verification};
 use crate::target::{Files, Prepared, Spot};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use tintype_codec::digest::{Algorithm, Digest, Hasher};
-use tintype_core::layers::{Masked, Slice};
+use tintype_core::layers::{Concat, Masked, Slice};
 use tintype_core::mapfile::write_mapfile;
 use tintype_core::{
-    Covers, Error, Event, Extent, ExtentMap, Facts, Kind, Outlet, Partial, Result, Seal, Sink, Source, State, Watch,
-    extents,
+    Covers, Error, Event, Extent, ExtentMap, Facts, Format, Kind, Outlet, Partial, Result, Seal, Sink, Source, State,
+    Watch, extents,
 };
 
 /// What is to be moved.
@@ -49,6 +49,8 @@ pub struct Transfer {
     pub reports: Vec<Option<String>>,
     /// Things to note in every report.
     pub notes: Vec<String>,
+    /// Says at the end whether the source changed while it was read.
+    pub changed: Box<dyn Fn() -> Option<String>>,
     /// Shows the work, and says when to stop.
     pub watch: Arc<dyn Watch>,
 }
@@ -101,6 +103,7 @@ pub fn run(transfer: Transfer) -> Result<Done> {
         request,
         reports,
         notes,
+        changed,
         watch,
     } = transfer;
     let from = targets.iter().map(|t| t.from).min().unwrap_or(0);
@@ -119,10 +122,12 @@ pub fn run(transfer: Transfer) -> Result<Done> {
             hashers = digest_stored(holder, from, hashers, &watch)?;
         }
     }
+    let carried = Carried::of(&input)?;
     let random_access = match &input {
         Input::Source(source) => Some(Arc::clone(source)),
         Input::Stream(..) => None,
     };
+    let input = spare(input, &targets)?;
 
     let mut lanes = Vec::new();
     let mut keep = Vec::new();
@@ -156,7 +161,11 @@ pub fn run(transfer: Transfer) -> Result<Done> {
     for mismatch in &mismatches {
         watch.event(&Event::Warning(mismatch.clone()));
     }
-    let notes: Vec<String> = notes.into_iter().chain(mismatches.clone()).collect();
+    let changed = changed();
+    if let Some(change) = &changed {
+        watch.event(&Event::Warning(change.clone()));
+    }
+    let notes: Vec<String> = notes.into_iter().chain(mismatches.clone()).chain(changed).collect();
     let mut done = Done { reports: Vec::new(), failed: Vec::new(), mismatches };
     for (i, (lane, kept)) in lanes.into_iter().zip(keep).enumerate() {
         let prefix = reports.get(i).cloned().flatten();
@@ -179,6 +188,7 @@ pub fn run(transfer: Transfer) -> Result<Done> {
             extents: report::by_name(&totals.bytes),
             bad: totals.lost.iter().filter(|e| e.state == State::Bad).map(Range::from).collect(),
             unread: totals.lost.iter().filter(|e| e.state == State::Unread).map(Range::from).collect(),
+            newly_lost: carried.beyond(&totals.lost),
             resumptions: kept
                 .resumptions
                 .iter()
@@ -206,6 +216,44 @@ pub fn run(transfer: Transfer) -> Result<Done> {
         return Err(error);
     }
     Ok(done)
+}
+
+/// Ranges that the source itself calls lost.
+struct Carried(ExtentMap);
+
+impl Carried {
+    fn of(input: &Input) -> Result<Self> {
+        let mut map = ExtentMap::new();
+        if let Input::Source(source) = input {
+            for extent in extents(&**source, 0, source.len()) {
+                let extent = extent?;
+                if extent.state.is_lost() {
+                    map.set(extent);
+                }
+            }
+        }
+        Ok(Carried(map))
+    }
+
+    /// Bytes of `lost` that the source did not call lost.
+    fn beyond(&self, lost: &ExtentMap) -> u64 {
+        let known = |e: &Extent| -> u64 { self.0.within(e.offset, e.end()).map(|k| k.len).sum() };
+        lost.iter().map(|e| e.len - known(&e)).sum()
+    }
+}
+
+/// The input, but what one target has stored already comes from there: it is not read from the source again, and targets
+/// that lag behind become the same.
+fn spare(input: Input, targets: &[Prepared]) -> Result<Input> {
+    let Input::Source(source) = input else { return Ok(input) };
+    let Some(fullest) = targets.iter().max_by_key(|t| t.from) else { return Ok(Input::Source(source)) };
+    let lowest = targets.iter().map(|t| t.from).min().unwrap_or(0);
+    let (Some(stored), true) = (&fullest.stored, fullest.from > lowest) else { return Ok(Input::Source(source)) };
+    let lost: ExtentMap = fullest.lost.iter().copied().collect();
+    let known: Arc<dyn Source> = Arc::new(Masked::new(Arc::clone(stored), lost));
+    let before: Arc<dyn Source> = Arc::new(Slice::new(known, 0, fullest.from)?);
+    let after: Arc<dyn Source> = Arc::new(Slice::new(Arc::clone(&source), fullest.from, source.len() - fullest.from)?);
+    Ok(Input::Source(Arc::new(Concat::new([before, after])?)))
 }
 
 /// What is left of a target while its sink is in the pipeline.
@@ -283,7 +331,17 @@ fn digest_stored(target: &Prepared, to: u64, hashers: Vec<Hasher>, watch: &Arc<d
         watch: Arc::clone(watch),
     });
     match outcome.error {
-        None => Ok(outcome.hashers),
+        None => {
+            let known: ExtentMap = target.lost.iter().copied().collect();
+            let covered = |e: &Extent| known.within(e.offset, e.end()).map(|k| k.len).sum::<u64>() >= e.len;
+            match outcome.lost.iter().find(|e| !covered(e)) {
+                None => Ok(outcome.hashers),
+                Some(lost) => {
+                    let error = Error::new(Kind::Io, "what is stored of the image cannot be read back").at(lost.offset);
+                    Err(add_place(error, &target.name))
+                }
+            }
+        }
         Some(e) if e.kind() == Kind::Cancelled => Err(e),
         Some(e) => Err(add_place(e, &target.name)),
     }
@@ -340,7 +398,10 @@ fn finish(
                 let matches = verification.matches;
                 report.verification = Some(verification);
                 if !matches {
-                    // It keeps its partial name: nothing that is known to be wrong may look whole.
+                    // It keeps its partial name: nothing that is known to be wrong may look whole, or be gone on with.
+                    if let Some(mut journal) = journal {
+                        journal.add(&Record::Rejected)?;
+                    }
                     seconds(&mut report, clock);
                     if let Some(prefix) = prefix {
                         report.write(prefix)?;
@@ -377,11 +438,10 @@ fn commit(
     report: &mut Report,
     prefix: Option<&str>,
 ) -> Result<()> {
-    let Files { outlet, folder, name, replaces, lock, .. } = files;
+    let Files { outlet, name, replaces, lock, .. } = files;
     if let Some(map) = map {
-        let path: PathBuf = folder.join(format!("{name}.map"));
-        std::fs::write(&path, map).map_err(|e| Error::io("cannot write the map of bad sectors", e).in_path(&path))?;
-        report.notes.push(format!("what could not be read is listed in {name}.map, a ddrescue mapfile"));
+        let map_name = write_map(&*outlet, &name, &map)?;
+        report.notes.push(format!("what could not be read is listed in {map_name}, a ddrescue mapfile"));
     }
     if let Some(mut journal) = journal {
         let value =
@@ -391,6 +451,20 @@ fn commit(
     name_files(&*outlet, Names { files: names, replaces: &replaces, first: &name }, report, prefix)?;
     drop(lock);
     Ok(())
+}
+
+/// Writes the map of lost ranges beside the image, under a name that nobody else uses.
+fn write_map(outlet: &dyn Outlet, name: &str, map: &str) -> Result<String> {
+    let mut free = format!("{name}.map");
+    let mut count = 1;
+    while outlet.exists(&free)? {
+        count += 1;
+        free = format!("{name}.{count}.map");
+    }
+    let file = outlet.create(&free)?;
+    file.write_at(map.as_bytes(), 0)?;
+    file.sync()?;
+    Ok(free)
 }
 
 /// The names in a commit.
@@ -410,7 +484,7 @@ pub(crate) fn name_files(outlet: &dyn Outlet, names: Names<'_>, report: &Report,
             outlet.remove(old)?;
         }
     }
-    Partial::commit(outlet, names.files)?;
+    Partial::commit(outlet, names.files, names.replaces)?;
     if let Some(prefix) = prefix {
         report.write(prefix)?;
     }
@@ -422,7 +496,7 @@ pub(crate) fn name_files(outlet: &dyn Outlet, names: Names<'_>, report: &Report,
     Ok(())
 }
 
-fn uncached(path: &std::path::Path) -> Result<Arc<dyn Source>> {
+fn uncached(path: &Path) -> Result<Arc<dyn Source>> {
     Ok(match crate::open::medium_of(path)? {
         crate::open::Medium::Drive => Arc::new(tintype_device::block::open(path)?),
         _ => Arc::new(tintype_device::file::Uncached::open(path)?),
@@ -444,8 +518,15 @@ fn prove(image: Arc<dyn Source>, proved: &Proved<'_>) -> Result<Verification> {
         return Err(error);
     }
     let found: Vec<(Algorithm, Digest)> = outcome.hashers.into_iter().map(|h| (h.algorithm(), h.finish())).collect();
-    let matches = found == proved.digests && outcome.corrupt.is_empty();
+    // What cannot be read back is no match, whatever stands for it.
+    let unread: Vec<Extent> = outcome
+        .lost
+        .iter()
+        .filter(|e| proved.lost.within(e.offset, e.end()).map(|k| k.len).sum::<u64>() < e.len)
+        .collect();
+    let matches = found == proved.digests && outcome.corrupt.is_empty() && unread.is_empty();
     let mut differs: Vec<Range> = outcome.corrupt.iter().map(|(e, _)| Range::from(*e)).collect();
+    differs.extend(unread.into_iter().map(Range::from));
     if !matches {
         proved.watch.event(&Event::Warning("what was read back is not what was written".into()));
         if let Some(source) = proved.source
@@ -464,4 +545,34 @@ fn prove(image: Arc<dyn Source>, proved: &Proved<'_>) -> Result<Verification> {
         digests: found.iter().map(|(a, d)| (a.name().to_owned(), d.to_hex())).collect(),
         differs,
     })
+}
+
+/// Proves an image that was finished before, by the digests in its report, and writes the result into the report.
+pub(crate) fn prove_finished(
+    report: &mut Report,
+    format: &'static Format,
+    prefix: Option<&str>,
+    watch: &Arc<dyn Watch>,
+) -> Result<()> {
+    let digests: Vec<(Algorithm, Digest)> = report
+        .digests
+        .iter()
+        .filter_map(|(name, value)| Some((name.parse().ok()?, Digest::from_hex(value)?)))
+        .collect();
+    if digests.is_empty() {
+        let what = "was finished before without a digest, so nothing can prove it now; use verify --against";
+        return Err(Error::usage(what).in_path(&report.target));
+    }
+    let folder = Path::new(&report.target).parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let names: Vec<String> = report.files.iter().map(|f| f.name.clone()).collect();
+    let (image, _) =
+        reopen_written(folder, &names, format, Naming::Final, watch).map_err(|e| e.in_path(&report.target))?;
+    let lost: ExtentMap =
+        report.bad.iter().chain(&report.unread).map(|r| Extent::new(r.offset, r.len, State::Bad)).collect();
+    let proved = Proved { proof: Proof::ReadBack, digests: &digests, source: None, lost: &lost, watch };
+    report.verification = Some(prove(image.disk, &proved)?);
+    match prefix {
+        Some(prefix) => report.write(prefix),
+        None => Ok(()),
+    }
 }

@@ -109,11 +109,11 @@ fn as_named(request: &OpenRequest, found: &'static Format) -> Result<()> {
         return Ok(());
     }
     match FORMATS.iter().find(|f| f.extensions.contains(&ending)) {
-        Some(named) if request.entry.source()?.len() > 0 => Err(Error::corrupt(format!(
+        Some(named) => Err(Error::corrupt(format!(
             "is named like {} but does not begin like it: it is damaged, or it is something else; to read it as plain bytes, \
              give --from raw",
             named.title
         ))),
-        _ => Ok(()),
+        None => Ok(()),
     }
 }

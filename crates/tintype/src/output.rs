@@ -60,28 +60,32 @@ impl<'a> Output<'a> {
                 .map_err(|e| Error::usage("the result has no JSON form").because(e))
         };
         match self.common.json.as_deref() {
-            Some("-") => self.print(&json()?),
+            Some("-") => self.print(&json()?)?,
             Some(path) => {
                 std::fs::write(path, json()?).map_err(|e| Error::io("cannot write the result", e).in_path(path))?;
-                self.text(text);
+                self.text(text)?;
             }
-            None => self.text(text),
+            None => self.text(text)?,
         }
         Ok(())
     }
 
-    fn text(&self, text: &str) {
-        if !self.common.quiet {
-            self.print(text);
-        }
+    fn text(&self, text: &str) -> Result<(), Error> {
+        if self.common.quiet { Ok(()) } else { self.print(text) }
     }
 
-    fn print(&self, text: &str) {
-        // Whoever closed the pipe has seen enough; the work is done all the same.
-        let _ = match self.stdout {
-            Stdout::Results => std::io::stdout().lock().write_all(text.as_bytes()),
+    fn print(&self, text: &str) -> Result<(), Error> {
+        let printed = match self.stdout {
+            Stdout::Results => {
+                std::io::stdout().lock().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush())
+            }
             Stdout::Image => std::io::stderr().lock().write_all(text.as_bytes()),
         };
+        match printed {
+            // Whoever closed the pipe has seen enough; the work is done all the same.
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            other => other.map_err(|e| Error::io("the work is done, but its result cannot be printed", e)),
+        }
     }
 }
 

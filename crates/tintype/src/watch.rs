@@ -2,6 +2,8 @@
 
 use crate::cli::{Common, ProgressKind};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,14 +13,30 @@ use tintype_core::{Error, Event, Result, Watch, human_size};
 
 static STOP: AtomicBool = AtomicBool::new(false);
 
-/// Makes SIGINT, SIGTERM and SIGHUP ask the work to stop; a second one ends the program at once.
+/// Makes SIGINT, SIGTERM and SIGHUP ask the work to stop; a second one ends the program at once. A SIGHUP that is
+/// ignored (nohup) stays so.
 pub fn hear_signals() -> Result<()> {
-    ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
+    let mut signals = vec![SIGINT, SIGTERM];
+    if !is_ignored(SIGHUP) {
+        signals.push(SIGHUP);
+    }
+    let mut signals = Signals::new(signals).map_err(|e| Error::io("signals cannot be heard", e))?;
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            if STOP.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
         }
-    })
-    .map_err(|e| Error::usage("signals cannot be heard").because(e))
+    });
+    Ok(())
+}
+
+/// True if whoever started the program has it ignore `signal`.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask =
+        status.lines().find_map(|l| l.strip_prefix("SigIgn:")).and_then(|m| u64::from_str_radix(m.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// How often progress is told in JSON.

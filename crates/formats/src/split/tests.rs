@@ -217,7 +217,7 @@ fn every_prefix_of_the_writing_can_be_gone_on_with() {
             let mut names = partial.names();
             names.sort();
             assert_eq!(written.files, names);
-            Partial::commit(&folder, &partial.names()).unwrap();
+            Partial::commit(&folder, &partial.names(), &[]).unwrap();
             check_source(&*open(&folder, "d.001").unwrap().disk, &model);
             assert_eq!(folder.names().len(), written.files.len(), "no stray part is left");
         }

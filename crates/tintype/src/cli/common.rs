@@ -175,7 +175,8 @@ impl ContentArgs {
     /// The fill, in words.
     pub fn fill_words(&self) -> String {
         match self.fill.as_str() {
-            "source" | "zero" => "zeros".into(),
+            "source" => "what the source holds there, else zeros,".into(),
+            "zero" => "zeros".into(),
             pattern => format!("repetitions of {pattern:?}"),
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tintype_core::{ExtentMap, Result, Watch};
 use tintype_engine::compare::{Limit, compare};
+use tintype_engine::open::Inputs;
 use tintype_engine::report::Range;
 
 /// Options of `compare`.
@@ -35,7 +36,9 @@ const MOST: usize = 1000;
 pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
     let clock = Instant::now();
     let inputs = args.input.inputs(context);
-    let (a, b) = (tintype_engine::open::open(&args.a, &inputs)?, tintype_engine::open::open(&args.b, &inputs)?);
+    let a = tintype_engine::open::open(&args.a, &inputs)?;
+    // Format and map are said of the first one.
+    let b = tintype_engine::open::open(&args.b, &Inputs { from: None, map: None, ..inputs })?;
     let skip = ExtentMap::new();
     let watch: Arc<dyn Watch> = Arc::clone(&context.watch) as _;
     let found = compare(&a.source, &b.source, &Limit { ranges: MOST, skip: &skip }, &watch)?;

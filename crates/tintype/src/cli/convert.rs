@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::common::{CaseArgs, ContentArgs, InputArgs, OutputArgs, ProofArgs, size};
-use super::image::{Fresh, conclude, from};
+use super::image::{conclude, from};
 use crate::output::Status;
 use std::sync::Arc;
 use tintype_core::Result;
@@ -55,5 +55,5 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
         command: std::env::args().collect(),
         watch: Arc::clone(&context.watch) as _,
     })?;
-    conclude(&imaged, context, Fresh::Carried)
+    conclude(&imaged, context)
 }

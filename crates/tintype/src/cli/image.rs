@@ -61,7 +61,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
         command: std::env::args().collect(),
         watch: Arc::clone(&context.watch) as _,
     })?;
-    conclude(&imaged, context, Fresh::Acquired)
+    conclude(&imaged, context)
 }
 
 /// What is read: standard input, or something with positions.
@@ -75,17 +75,8 @@ pub fn from(source: &str, input: &InputArgs, size: Option<u64>, context: &Contex
     Ok(From::Opened(Box::new(tintype_engine::open::open(source, &input.inputs(context))?)))
 }
 
-/// Whether lost sectors were lost by this run or carried over from an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fresh {
-    /// This run read the medium.
-    Acquired,
-    /// Another run did.
-    Carried,
-}
-
 /// Prints what imaging came to and gives the status.
-pub fn conclude(imaged: &Imaged, context: &Context<'_>, fresh: Fresh) -> Result<Status> {
+pub fn conclude(imaged: &Imaged, context: &Context<'_>) -> Result<Status> {
     let out = Output::new(context.common, context.stdout);
     if !imaged.plan.is_empty() {
         let text: String = imaged.plan.iter().map(|l| format!("would {l}\n")).collect();
@@ -105,8 +96,9 @@ pub fn conclude(imaged: &Imaged, context: &Context<'_>, fresh: Fresh) -> Result<
     }
     let mut status = if imaged.mismatches.is_empty() { Status::Done } else { Status::Found };
     for report in &imaged.reports {
-        let lost = !report.bad.is_empty() || !report.unread.is_empty();
-        if lost && fresh == Fresh::Acquired || report.verification.as_ref().is_some_and(|v| !v.matches) {
+        // What another run has lost, or this command before, is no news.
+        let lost = report.newly_lost > 0 && !imaged.already.contains(&report.target);
+        if lost || report.verification.as_ref().is_some_and(|v| !v.matches) {
             status = Status::Found;
         }
     }

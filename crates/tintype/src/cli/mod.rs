@@ -125,6 +125,7 @@ impl Verb {
         let image = match self {
             Verb::Image(args) => args.images.iter().any(|i| i == "-"),
             Verb::Convert(args) => args.target == "-",
+            Verb::Restore(args) => args.drive == "-",
             _ => false,
         };
         if image { Stdout::Image } else { Stdout::Results }

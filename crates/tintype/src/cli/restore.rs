@@ -28,7 +28,7 @@ pub struct Args {
     image: String,
     /// The drive, or a file
     #[arg(value_name = "DRIVE", value_hint = clap::ValueHint::AnyPath)]
-    drive: String,
+    pub drive: String,
     #[command(flatten)]
     input: InputArgs,
     #[command(flatten)]
@@ -97,7 +97,7 @@ fn into_file(opened: Opened, args: &Args, context: &Context<'_>) -> Result<Statu
         command: std::env::args().collect(),
         watch: Arc::clone(&context.watch) as _,
     })?;
-    super::image::conclude(&imaged, context, super::image::Fresh::Carried)
+    super::image::conclude(&imaged, context)
 }
 
 /// What `restore` and `clone` share.
@@ -127,13 +127,11 @@ pub fn onto_drive(opened: Opened, drive: &Path, work: &Work<'_>, context: &Conte
     if !work.drive.yes {
         ask(drive, &plan.lines)?;
     }
-    let carried = opened.medium != Medium::Drive;
     let restored = restore(Request {
         verb: work.verb,
         image: Box::new(opened),
         drive: drive.to_path_buf(),
         state: work.drive.state.clone(),
-        overwrite: if work.drive.force { Overwrite::Replace } else { Overwrite::Refuse },
         unused: if work.drive.leave_unused { Unused::Leave } else { Unused::Zero },
         digests: work.content.digests()?,
         policy: work.content.policy()?,
@@ -148,7 +146,7 @@ pub fn onto_drive(opened: Opened, drive: &Path, work: &Work<'_>, context: &Conte
     document["mismatches"] = restored.mismatches.clone().into();
     let text = super::image::summary(report);
     out.result(&document, &text)?;
-    let lost = !carried && (!report.bad.is_empty() || !report.unread.is_empty());
+    let lost = report.newly_lost > 0;
     let wrong = report.verification.as_ref().is_some_and(|v| !v.matches) || !restored.mismatches.is_empty();
     Ok(if lost || wrong { Status::Found } else { Status::Done })
 }
