@@ -301,6 +301,7 @@ pub fn prepare(wish: &Wish, content: &Content<'_>, overwrite: Overwrite, report:
                             discard(&*outlet, &folder_path, &name)?;
                             create = again;
                         }
+                        Err(e) if matches!(e.kind(), Kind::Denied | Kind::Usage | Kind::Cancelled) => return Err(e),
                         Err(e) => {
                             let kind = e.kind();
                             let what = format!(

@@ -155,16 +155,17 @@ pub fn summary(report: &Report) -> String {
     for note in &report.notes {
         text.push_str(&format!("  note: {note}\n"));
     }
-    if let Some(v) = &report.verification {
-        let word = if v.matches {
-            "verified: it reads back as it was written"
-        } else {
-            "NOT VERIFIED: what reads back differs"
-        };
-        text.push_str(&format!("  {word}\n"));
-        for range in &v.differs {
-            text.push_str(&format!("    differs: {} bytes from offset {}\n", range.len, range.offset));
-        }
+    text.push_str(&proof(report));
+    text
+}
+
+fn proof(report: &Report) -> String {
+    let Some(v) = &report.verification else { return String::new() };
+    let word =
+        if v.matches { "verified: it reads back as it was written" } else { "NOT VERIFIED: what reads back differs" };
+    let mut text = format!("  {word}\n");
+    for range in &v.differs {
+        text.push_str(&format!("    differs: {} bytes from offset {}\n", range.len, range.offset));
     }
     text
 }
