@@ -67,7 +67,7 @@ pub fn plan(image: &Opened, drive: &Path) -> Result<Plan> {
     let request = tintype_device::guard::Request { sources: vec![image.path.clone()] };
     let mut warnings: Vec<String> =
         tintype_device::guard::check_target(drive, &request)?.iter().map(ToString::to_string).collect();
-    warnings.extend(image.image.warnings.iter().cloned());
+    warnings.extend(image.image.notes());
     let target = tintype_device::block::open(drive)?;
     let (have, need) = (target.len(), image.source.len());
     if have < need {
@@ -209,7 +209,7 @@ pub fn run(request: Request) -> Result<Restored> {
         command,
         request: vec![header.request],
         reports: vec![report.clone()],
-        notes: image.image.warnings.clone(),
+        notes: image.image.notes(),
         watch,
     })?;
     let report_done =

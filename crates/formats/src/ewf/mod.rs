@@ -40,7 +40,6 @@ pub static FORMAT: Format = Format {
         split: true,
         unknown_len: true,
         stream: false,
-        checksums: true,
     },
     options: &[plan::CHUNK],
     probe,
