@@ -20,8 +20,8 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
             }
         }
         Ok(None) => {}
-        Err(e) if e.kind() == Kind::Corrupt => findings.push(Finding::damage(e.chain())),
-        Err(e) => return Err(e),
+        Err(e) if e.kind() == Kind::Io => return Err(e),
+        Err(e) => findings.push(Finding::damage(e.chain())),
     }
     if let Scan::Whole { foreign: Some(offset), .. } = Table::scan(&packed.input(), &request.limits, &*request.watch)? {
         findings.push(foreign_data(&packed, offset));

@@ -28,11 +28,9 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
             return Ok(blocks(packed, "seekable", table));
         }
         Ok(_) => {}
+        Err(e) if e.kind() == tintype_core::Kind::Io => return Err(e),
         // Frames do not need the table.
-        Err(e) if e.kind() == tintype_core::Kind::Corrupt => {
-            packed.warnings.push(format!("{}; it is not used", e.what()))
-        }
-        Err(e) => return Err(e),
+        Err(e) => packed.warnings.push(format!("{}; it is not used", e.what())),
     }
     let title = format!("looking for the frames of {}", request.entry.name);
     request.watch.event(&Event::Begin { title, total: Some(packed.source.len()) });

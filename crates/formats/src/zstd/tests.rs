@@ -254,3 +254,19 @@ fn content_that_is_said_not_to_be_there_is_missed() {
     let read = read::open(&open_bytes("d.zst", file));
     assert_eq!(read.err().map(|e| e.kind()), Some(ErrorKind::Corrupt));
 }
+
+#[test]
+fn a_footer_that_cannot_be_right_does_not_hide_the_frames() {
+    let model = Model::mixed(100_000, &STATES, 512, 13);
+    let whole = written(&model, "zstd");
+    // The count of frames, and a reserved bit.
+    for (back, bit) in [(6, 7), (5, 4)] {
+        let mut file = whole.clone();
+        let at = file.len() - back;
+        file[at] ^= 1 << bit;
+        let image = read::open(&open_bytes("d.zst", file.clone())).unwrap();
+        assert_eq!((&image.variant[..], image.warnings.len()), ("frames", 1));
+        check_source(&*image.disk, &model);
+        assert_eq!(check::check(&open_bytes("d.zst", file)).unwrap()[0].severity, Severity::Damage);
+    }
+}
