@@ -73,9 +73,6 @@ fn keeps(format: &Format) -> String {
     if !caps.digests.is_empty() {
         kept.push(caps.digests.join(", "));
     }
-    if caps.checksums {
-        kept.push("checksums".into());
-    }
     kept.join("; ")
 }
 

@@ -71,7 +71,10 @@ pub fn decode_block(decompressor: &mut Decompressor, block: &[u8], out: &mut [u8
     let (body, trailer) = block.split_last_chunk::<TRAILER>().ok_or(Error::Truncated)?;
     let [c0, c1, c2, c3, ..] = *trailer;
     let header = gzip::parse_header(body)?;
-    let progress = decompressor.raw(&body[header.len..], out)?;
+    let progress = decompressor.raw(&body[header.len..], out).map_err(|e| match e {
+        Error::TooLarge(_) => Error::corrupt("bgzf: a block holds more than it announces"),
+        e => e,
+    })?;
     if progress.written != out.len() || u32::from_le_bytes([c0, c1, c2, c3]) != crc32(out) {
         return Err(Error::corrupt("bgzf: length or CRC-32 of a block does not match"));
     }
@@ -116,12 +119,17 @@ impl Blocks {
             let Some(rest) = (in_len as usize).checked_sub(4).filter(|rest| *rest >= header.len + 4) else {
                 return Err(Error::corrupt("bgzf: block shorter than its header"));
             };
-            self.feed.hop(rest as u64)?;
+            self.feed.hop(rest as u64 - 4)?;
+            let crc = u32::from_le_bytes(self.feed.take()?);
             let len = u32::from_le_bytes(self.feed.take()?);
             if len as usize > MAX_BLOCK {
                 return Err(Error::corrupt("bgzf: block with impossible content"));
             }
             if len == 0 {
+                // A block that says it is empty by mistake would be left out.
+                if crc != crc32(&[]) {
+                    return Err(Error::corrupt("bgzf: an empty block with the CRC-32 of another"));
+                }
                 continue;
             }
             let block = Block { in_offset, in_len, out_offset: self.out_offset, len };

@@ -81,6 +81,11 @@ impl BlockHeader {
         Ok(Some(Self { len, packed_len, plain, packed }))
     }
 
+    /// Whether there is a checksum of the content; one of the packed bytes alone is left out where those are the content.
+    pub(crate) fn is_checked(&self) -> bool {
+        self.plain.adler.is_some() || self.plain.crc.is_some()
+    }
+
     /// Decodes the block from its stored bytes into `plain`, which has room for `len`.
     pub(crate) fn decode(&self, stored: &[u8], plain: &mut [u8]) -> Result<()> {
         if !self.packed.matches(stored) {
@@ -88,8 +93,13 @@ impl BlockHeader {
         }
         if self.packed_len == self.len {
             plain.copy_from_slice(stored);
-        } else if crate::lzo1x::decode(stored, plain)? != plain.len() {
-            return Err(Error::corrupt("lzop: block is shorter than announced"));
+        } else {
+            match crate::lzo1x::decode(stored, plain) {
+                Ok(n) if n == plain.len() => {}
+                Ok(_) => return Err(Error::corrupt("lzop: a block is shorter than announced")),
+                Err(Error::TooLarge(_)) => return Err(Error::corrupt("lzop: a block is longer than announced")),
+                Err(e) => return Err(e),
+            }
         }
         if !self.plain.matches(plain) {
             return Err(Error::corrupt("lzop: checksum of a block does not match"));

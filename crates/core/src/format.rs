@@ -66,8 +66,6 @@ pub struct Caps {
     pub unknown_len: bool,
     /// Can be written to a stream (standard output): nothing is written twice or out of order.
     pub stream: bool,
-    /// Every chunk has a checksum that reading it proves.
-    pub checksums: bool,
 }
 
 /// What a format may look at to recognise an entry.
@@ -126,6 +124,28 @@ pub struct Image {
     pub files: Vec<String>,
     /// What is odd about it, short of an error.
     pub warnings: Vec<String>,
+    /// What is wrong with it although it can be read; it cannot be called verified.
+    pub damage: Vec<Finding>,
+    /// What its checksums prove.
+    pub checksums: Checksums,
+}
+
+impl Image {
+    /// What is odd or wrong about it, in words.
+    pub fn notes(&self) -> Vec<String> {
+        self.damage.iter().map(|f| f.what.clone()).chain(self.warnings.iter().cloned()).collect()
+    }
+}
+
+/// What the checksums inside an image prove about the bytes of its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checksums {
+    /// Every byte that a read returns.
+    Every,
+    /// All bytes, once the disk was read from start to end, in order; nothing about a part read alone.
+    Whole,
+    /// Nothing, or not all bytes: checksums are missing somewhere.
+    None,
 }
 
 /// A further disk inside an image.

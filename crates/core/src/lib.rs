@@ -41,8 +41,8 @@ pub use error::{Error, Kind, Result};
 pub use extent::{Detail, Extent, State, States};
 pub use facts::{Case, Covers, Facts, Identity, StoredDigest};
 pub use format::{
-    Caps, Check, Create, CreateRequest, Finding, Format, Image, Open, OpenRequest, Order, PROBE_HEAD, PROBE_TAIL, Part,
-    Probe, Resume, Severity,
+    Caps, Check, Checksums, Create, CreateRequest, Finding, Format, Image, Open, OpenRequest, Order, PROBE_HEAD,
+    PROBE_TAIL, Part, Probe, Resume, Severity,
 };
 pub use limits::Limits;
 pub use locator::{Locator, PartName, Place};

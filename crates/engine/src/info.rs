@@ -142,7 +142,7 @@ pub fn run(opened: &Opened, listing: Listing) -> Result<Info> {
     let mut totals: BTreeMap<State, u64> = BTreeMap::new();
     let mut list = Vec::new();
     let mut bad = Vec::new();
-    let mut warnings = opened.image.warnings.clone();
+    let mut warnings = opened.image.notes();
     for extent in extents(&**source, 0, source.len()) {
         let extent = match extent {
             Ok(extent) => extent,

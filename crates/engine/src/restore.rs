@@ -215,7 +215,7 @@ pub fn run(request: Request) -> Result<Restored> {
         command,
         request: vec![header.request],
         reports: vec![report.clone()],
-        notes: image.image.warnings.clone(),
+        notes: image.image.notes(),
         changed: Box::new(move || {
             let what = "was changed while it was read";
             (image.stamp() != stamp).then(|| format!("{} {what}", image.path.display()))

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use tintype_codec::digest::{Algorithm, Hasher};
-use tintype_core::{Covers, Error, ExtentMap, Kind, Result, Severity, Watch};
+use tintype_core::{Checksums, Covers, Error, ExtentMap, Finding, Kind, Result, Severity, Watch};
 
 /// What to verify.
 pub struct Request<'a> {
@@ -126,13 +126,23 @@ pub fn run(request: &Request<'_>) -> Result<Verified> {
         against(image, other, &mut verified, &request.watch)?;
     }
     let whole = Arc::ptr_eq(source, &image.image.disk);
-    if image.format.caps.checksums {
+    let checksums = match image.image.checksums {
+        Checksums::Every => true,
+        Checksums::Whole => whole,
+        Checksums::None => false,
+    };
+    if checksums {
         verified.proof.push("the checksum of every chunk".into());
     }
     if !expected.is_empty() && whole {
         verified.proof.push("the stored digests".into());
     }
-    if verified.proof.is_empty() && request.against.is_none() {
+    // Damage that was found already needs no proof.
+    if verified.proof.is_empty() && request.against.is_none() && verified.verified {
+        if image.image.checksums == Checksums::Whole {
+            let what = "the checksums of this image prove the whole disk, not a part of it; verify it without the part";
+            return Err(Error::usage(what).in_path(&image.path));
+        }
         return Err(Error::usage(format!(
             "nothing proves a {} image: it stores no checksum and no digest, and there is no report beside it; give --against SOURCE",
             image.format.title
@@ -140,7 +150,7 @@ pub fn run(request: &Request<'_>) -> Result<Verified> {
         .in_path(&image.path));
     }
     // With nothing stored, what --against read is all there is to prove.
-    if image.format.caps.checksums || !expected.is_empty() || !request.digests.is_empty() {
+    if checksums || !expected.is_empty() || !request.digests.is_empty() {
         read_all(request, &expected, whole, &mut verified)?;
     }
     verified.seconds = clock.elapsed().as_secs_f64();
@@ -148,18 +158,17 @@ pub fn run(request: &Request<'_>) -> Result<Verified> {
 }
 
 fn structure(image: &Opened, verified: &mut Verified) -> Result<()> {
-    for warning in &image.image.warnings {
-        verified.findings.push(FindingEntry {
-            severity: "warning",
-            what: warning.clone(),
-            file: None,
-            offset: None,
-            touches: None,
-        });
-    }
+    let mut found = image.image.damage.clone();
+    found.extend(image.image.warnings.iter().map(Finding::warning));
     // A sound structure alone says nothing about the bytes, so it is no proof.
-    let Some(check) = image.format.check else { return Ok(()) };
-    for finding in check(&image.request)? {
+    if let Some(check) = image.format.check {
+        for finding in check(&image.request)? {
+            // What opening told of is told once, with the weight that the check gives it.
+            found.retain(|f| f.what != finding.what);
+            found.push(finding);
+        }
+    }
+    for finding in found {
         if finding.severity == Severity::Damage {
             verified.verified = false;
         }

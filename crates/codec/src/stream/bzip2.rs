@@ -79,4 +79,8 @@ impl Stage for Bzip2 {
     fn in_offset(&self) -> u64 {
         self.feed.offset()
     }
+
+    fn is_checked(&self) -> bool {
+        true
+    }
 }

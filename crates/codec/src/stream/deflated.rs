@@ -239,4 +239,8 @@ impl Stage for Deflated {
     fn in_offset(&self) -> u64 {
         self.feed.offset()
     }
+
+    fn is_checked(&self) -> bool {
+        self.wrap != Wrap::Raw
+    }
 }

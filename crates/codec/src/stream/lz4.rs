@@ -27,6 +27,7 @@ pub(super) struct Lz4 {
     feed: Feed,
     limits: Limits,
     phase: Phase,
+    checked: bool,
     packed: Vec<u8>,
     /// History of linked blocks, then the piece.
     buf: Vec<u8>,
@@ -42,6 +43,7 @@ impl Lz4 {
             feed,
             limits,
             phase: Phase::Header { first: true },
+            checked: true,
             packed: Vec::new(),
             buf: Vec::new(),
             history: 0,
@@ -145,6 +147,7 @@ impl Lz4 {
         }
         self.unpack(stored, frame.header.max_block)?;
         let piece = &self.buf[self.history..self.history + self.piece];
+        self.checked &= frame.header.block_checksums || frame.content_hash.is_some();
         if let Some(hash) = &mut frame.content_hash {
             hash.update(piece);
         }
@@ -168,6 +171,7 @@ impl Lz4 {
         self.packed.resize(len, 0);
         self.feed.fill(&mut self.packed)?;
         self.unpack(false, LEGACY_BLOCK)?;
+        self.checked = false;
         Ok(Phase::Legacy)
     }
 
@@ -179,7 +183,10 @@ impl Lz4 {
             room[..self.packed.len()].copy_from_slice(&self.packed);
             self.packed.len()
         } else {
-            block_decode_after(history, &self.packed, room)?
+            block_decode_after(history, &self.packed, room).map_err(|e| match e {
+                Error::TooLarge(_) => Error::corrupt("lz4: a block holds more than the frame allows"),
+                e => e,
+            })?
         };
         Ok(())
     }
@@ -236,5 +243,9 @@ impl Stage for Lz4 {
 
     fn in_offset(&self) -> u64 {
         self.feed.offset()
+    }
+
+    fn is_checked(&self) -> bool {
+        self.checked
     }
 }

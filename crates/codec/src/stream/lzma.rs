@@ -51,4 +51,8 @@ impl Stage for Lzma {
     fn in_offset(&self) -> u64 {
         self.feed.offset()
     }
+
+    fn is_checked(&self) -> bool {
+        false
+    }
 }

@@ -13,13 +13,21 @@ pub(super) struct Lzop {
     feed: Feed,
     limits: Limits,
     phase: Phase,
+    checked: bool,
     packed: Vec<u8>,
     piece: Vec<u8>,
 }
 
 impl Lzop {
     pub(super) fn new(feed: Feed, limits: Limits) -> Self {
-        Self { feed, limits, phase: Phase::Header { first: true }, packed: Vec::new(), piece: Vec::new() }
+        Self {
+            feed,
+            limits,
+            phase: Phase::Header { first: true },
+            checked: true,
+            packed: Vec::new(),
+            piece: Vec::new(),
+        }
     }
 
     pub(super) fn resume(feed: Feed, limits: Limits, from: &Checkpoint) -> Result<Self> {
@@ -59,6 +67,7 @@ impl Lzop {
         plain.resize(header.len as usize, 0);
         header.decode(&self.packed, &mut plain)?;
         self.piece = plain;
+        self.checked &= header.is_checked();
         Ok(())
     }
 }
@@ -90,5 +99,9 @@ impl Stage for Lzop {
 
     fn in_offset(&self) -> u64 {
         self.feed.offset()
+    }
+
+    fn is_checked(&self) -> bool {
+        self.checked
     }
 }

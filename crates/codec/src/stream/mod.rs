@@ -161,6 +161,11 @@ pub trait Decoder: Send {
 
     /// How far the compressed input has been used, roughly: decoders work ahead.
     fn in_offset(&self) -> u64;
+
+    /// Whether a checksum of the container covers every byte given out by this decoder.
+    ///
+    /// The checksum may follow those bytes: once `read` has returned 0 it was verified.
+    fn is_checked(&self) -> bool;
 }
 
 /// Opens a stream at its start.
@@ -223,6 +228,9 @@ trait Stage: Send {
 
     /// Where in the input it is.
     fn in_offset(&self) -> u64;
+
+    /// Whether a checksum covers every byte of all pieces so far.
+    fn is_checked(&self) -> bool;
 }
 
 /// The common half: hands pieces out and keeps count.
@@ -322,5 +330,9 @@ impl<S: Stage + 'static> Decoder for Stream<S> {
 
     fn in_offset(&self) -> u64 {
         self.stage.in_offset()
+    }
+
+    fn is_checked(&self) -> bool {
+        self.stage.is_checked()
     }
 }

@@ -422,3 +422,34 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn deflate_alone_is_not_called_checked() {
+    let plain = [7; 100_000];
+    let mut compressor = crate::deflate::Compressor::new(crate::deflate::Level::Fast);
+    let (mut raw, mut zlib) = (Vec::new(), Vec::new());
+    compressor.raw(&plain, &mut raw);
+    compressor.zlib(&plain, &mut zlib);
+    for (kind, file, checked) in [(Kind::Deflate, raw, false), (Kind::Zlib, zlib, true)] {
+        let mut decoder = open(kind, Box::new(Memory(file)), Limits::default()).unwrap();
+        assert_eq!(decoder.read(&mut vec![0; 100_001]).unwrap(), 100_000);
+        assert_eq!(decoder.is_checked(), checked);
+    }
+}
+
+#[test]
+fn lz4_blocks_that_are_too_long_are_corrupt() {
+    // Independent blocks of 64 KiB; the legacy frame's may hold 8 MiB.
+    let plain = vec![0; 9 << 20];
+    let mut block = Vec::new();
+    crate::lz4::block_encode(&plain, &mut block);
+    let head = [0x64, 0x40];
+    let check = (crate::checksum::xxh32(&head) >> 8) as u8;
+    let len = (block.len() as u32).to_le_bytes();
+    let modern = [&[0x04, 0x22, 0x4d, 0x18][..], &head, &[check], &len, &block, &[0; 8]].concat();
+    let legacy = [&[0x02, 0x21, 0x4c, 0x18][..], &len, &block].concat();
+    for file in [modern, legacy] {
+        let mut decoder = open(Kind::Lz4, Box::new(Memory(file)), Limits::default()).unwrap();
+        assert!(matches!(decoder.read(&mut [0; 1]), Err(Error::Corrupt(_))));
+    }
+}

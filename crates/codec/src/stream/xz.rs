@@ -43,6 +43,7 @@ pub(super) struct Xz {
     phase: Phase,
     check: Check,
     seen: Seen,
+    checked: bool,
     buf: Box<[u8]>,
     piece: usize,
 }
@@ -55,6 +56,7 @@ impl Xz {
             phase: Phase::StreamHeader { first: true },
             check: Check(0),
             seen: Seen::default(),
+            checked: true,
             buf: vec![0; 128 * 1024].into(),
             piece: 0,
         }
@@ -111,6 +113,7 @@ impl Xz {
         body.running.update(&self.buf[..step.written]);
         body.consumed += step.consumed as u64;
         body.written += step.written as u64;
+        self.checked &= step.written == 0 || self.check.is_known();
         if !step.ended {
             if step.consumed == 0 && step.written == 0 {
                 return Err(Error::Truncated);
@@ -225,5 +228,9 @@ impl Stage for Xz {
 
     fn in_offset(&self) -> u64 {
         self.feed.offset()
+    }
+
+    fn is_checked(&self) -> bool {
+        self.checked
     }
 }

@@ -7,7 +7,7 @@ use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
 
 enum Phase {
     Header { first: bool },
-    Body,
+    Body { checked: bool },
 }
 
 pub(super) struct Zstd {
@@ -15,6 +15,7 @@ pub(super) struct Zstd {
     limits: Limits,
     context: DCtx<'static>,
     phase: Phase,
+    checked: bool,
     buf: Box<[u8]>,
     piece: usize,
 }
@@ -25,7 +26,7 @@ impl Zstd {
         // Our own limit is finer than the library's and checked first.
         context.set_parameter(DParameter::WindowLogMax(MAX_WINDOW_LOG)).map_err(error)?;
         let buf = vec![0; DCtx::out_size()].into();
-        Ok(Self { feed, limits, context, phase: Phase::Header { first: true }, buf, piece: 0 })
+        Ok(Self { feed, limits, context, phase: Phase::Header { first: true }, checked: true, buf, piece: 0 })
     }
 
     pub(super) fn resume(feed: Feed, limits: Limits) -> Result<Self> {
@@ -59,17 +60,18 @@ impl Zstd {
             return Err(Error::TooLarge(format!("zstd: needs a window of {} bytes", header.window).into()));
         }
         self.context.reset(ResetDirective::SessionOnly).map_err(error)?;
-        self.phase = Phase::Body;
+        self.phase = Phase::Body { checked: header.checksum };
         Ok(true)
     }
 
-    fn body(&mut self) -> Result<()> {
+    fn body(&mut self, checked: bool) -> Result<()> {
         let mut src = InBuffer::around(self.feed.want(1)?);
         let mut dst = OutBuffer::around(&mut self.buf[..]);
         let left = self.context.decompress_stream(&mut dst, &mut src).map_err(error)?;
         let (consumed, written) = (src.pos(), dst.pos());
         self.feed.skip(consumed);
         self.piece = written;
+        self.checked &= written == 0 || checked;
         if left == 0 {
             self.phase = Phase::Header { first: false };
         } else if consumed == 0 && written == 0 {
@@ -84,7 +86,7 @@ impl Stage for Zstd {
         self.piece = 0;
         match self.phase {
             Phase::Header { first } => self.header(first),
-            Phase::Body => self.body().map(|()| true),
+            Phase::Body { checked } => self.body(checked).map(|()| true),
         }
     }
 
@@ -102,5 +104,9 @@ impl Stage for Zstd {
 
     fn in_offset(&self) -> u64 {
         self.feed.offset()
+    }
+
+    fn is_checked(&self) -> bool {
+        self.checked
     }
 }

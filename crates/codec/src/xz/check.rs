@@ -20,6 +20,11 @@ impl Check {
         }
     }
 
+    /// Whether it is verified.
+    pub(crate) fn is_known(self) -> bool {
+        matches!(self.0, 1 | 4 | 10)
+    }
+
     pub(crate) fn start(self) -> Running {
         match self.0 {
             1 => Running::Crc32(Crc32::new()),

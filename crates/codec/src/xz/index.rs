@@ -104,6 +104,11 @@ impl Block {
         Ok(())
     }
 
+    /// Whether the block has a check that [`decode`](Self::decode) verifies.
+    pub fn is_checked(&self) -> bool {
+        Check(self.check).is_known()
+    }
+
     /// The place for [`resume`](crate::stream::resume) to decode a stream from this block on.
     pub fn checkpoint(&self) -> crate::stream::Checkpoint {
         crate::stream::Checkpoint {

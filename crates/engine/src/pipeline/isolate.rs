@@ -214,22 +214,34 @@ fn note(list: &mut Vec<Extent>, extent: Extent) {
 /// Halves a range until the corrupt parts are as small as the container's own units.
 fn narrow(source: &dyn Source, buf: &mut [u8], offset: u64, error: Error, found: &mut Found) -> Result<()> {
     if buf.len() <= CORRUPT_GRAIN {
-        let extent = Extent::new(offset, buf.len() as u64, State::Data);
-        buf.fill(0);
-        match found.corrupt.last_mut() {
-            Some((last, words)) if last.end() == offset && *words == error.to_string() => last.len += extent.len,
-            _ => found.corrupt.push((extent, error.to_string())),
-        }
+        record(buf, offset, &error, found);
         return Ok(());
     }
     let middle = (buf.len() / 2).next_multiple_of(CORRUPT_GRAIN).min(buf.len() - 1);
     let (left, right) = buf.split_at_mut(middle);
+    let mut met_again = false;
     for (part, at) in [(left, offset), (right, offset + middle as u64)] {
         match source.read_at(part, at) {
             Ok(()) => {}
-            Err(e) if e.kind() == Kind::Corrupt => narrow(source, part, at, e, found)?,
+            Err(e) if e.kind() == Kind::Corrupt => {
+                met_again = true;
+                narrow(source, part, at, e, found)?;
+            }
             Err(e) => return Err(e),
         }
     }
+    if !met_again {
+        // Whatever it was, the bytes were not proved when they were asked for at once.
+        record(buf, offset, &error, found);
+    }
     Ok(())
+}
+
+fn record(buf: &mut [u8], offset: u64, error: &Error, found: &mut Found) {
+    let extent = Extent::new(offset, buf.len() as u64, State::Data);
+    buf.fill(0);
+    match found.corrupt.last_mut() {
+        Some((last, words)) if last.end() == offset && *words == error.to_string() => last.len += extent.len,
+        _ => found.corrupt.push((extent, error.to_string())),
+    }
 }

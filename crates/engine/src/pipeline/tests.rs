@@ -233,3 +233,30 @@ fn lanes_that_stopped_at_different_places_meet() {
     assert!(outcome.error.is_none() && outcome.lanes.iter().all(|l| l.sink.is_ok()));
     assert!(a.bytes() == model.bytes && b.bytes() == model.bytes);
 }
+
+/// Fails the first read that reaches its end, as a checksum over the whole does.
+struct FailsOnce(Model, Mutex<bool>);
+
+impl Source for FailsOnce {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+        self.0.read_at(buf, offset)?;
+        match offset + buf.len() as u64 == self.len() && !std::mem::replace(&mut *self.1.lock().unwrap(), true) {
+            true => Err(Error::corrupt("the checksum of the whole does not match")),
+            false => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn corruption_that_is_not_met_again_is_told() {
+    let source = Arc::new(FailsOnce(Model::noise(3_000_000, 1), Mutex::new(false)));
+    let policy = Policy { on_corrupt: OnCorrupt::Record, ..Policy::default() };
+    let outcome = run(Job { policy, ..job(source, Vec::new()) });
+    assert!(outcome.error.is_none());
+    assert_eq!(outcome.corrupt.len(), 1);
+    assert_eq!(outcome.corrupt[0].0.end(), 3_000_000);
+}

@@ -41,7 +41,6 @@ pub static FORMAT: Format = Format {
         split: true,
         unknown_len: true,
         stream: false,
-        checksums: true,
     },
     options: &[plan::CHUNK],
     probe,

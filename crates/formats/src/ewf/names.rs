@@ -79,6 +79,8 @@ pub(super) fn first_of(name: &str, opener: &dyn Opener) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tintype_core::Kind;
+    use tintype_core::testing::open_bytes;
 
     #[test]
     fn count_as_the_others_do() {
@@ -105,5 +107,16 @@ mod tests {
         for name in ["x", "x.e1", "x.E02", "x.001", "x.é01"] {
             assert_eq!(Names::of_first(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn a_first_file_with_another_number_is_damaged() {
+        let mut head = b"EVF\x09\x0d\x0a\xff\x00\x01\x03\x00\x00\x00".to_vec();
+        head.resize(1000, 0);
+        let number_of = |name: &str| super::super::scan::scan(&open_bytes(name, head.clone())).err().expect("refused");
+        let e = number_of("t.E01");
+        assert_eq!((e.kind(), e.offset()), (Kind::Corrupt, Some(9)));
+        assert!(e.to_string().contains("first") && e.to_string().contains("segment 3"), "{e}");
+        assert_eq!(number_of("t.E03").kind(), Kind::Usage);
     }
 }

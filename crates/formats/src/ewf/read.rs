@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tintype_codec::deflate::Decompressor;
 use tintype_core::{
-    Covers, Detail, Error, Extent, Facts, Image, Kind, Limits, OpenRequest, Result, Shape, Source, State, StoredDigest,
-    in_range, mapfile,
+    Checksums, Covers, Detail, Error, Extent, Facts, Image, Kind, Limits, OpenRequest, Result, Shape, Source, State,
+    StoredDigest, in_range, mapfile,
 };
 
 /// Most host bytes of one read.
@@ -395,6 +395,8 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
         parts: Vec::new(),
         compression,
         warnings,
+        damage: Vec::new(),
+        checksums: Checksums::Every,
     })
 }
 

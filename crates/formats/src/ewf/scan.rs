@@ -148,6 +148,11 @@ pub(super) fn scan(request: &OpenRequest) -> Result<Scan> {
     let name = request.entry.name.clone();
     let first = Segment { source: Arc::clone(request.entry.source()?), name };
     let number = magic(&first)?;
+    if number != 1 && Names::of_first(&first.name).is_some() {
+        let what =
+            format!("its name says that it is the first segment of its set, its header that it is segment {number}");
+        return Err(Error::corrupt(what).in_path(&first.name).at(9));
+    }
     if number != 1 {
         let hint = first_of(&first.name, &*request.opener).map(|f| format!(", {f}")).unwrap_or_default();
         let what = format!("this is segment {number} of a set; open its first file{hint}");

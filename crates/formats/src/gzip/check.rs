@@ -1,8 +1,8 @@
 //! Checking gzip without decoding it.
 
 use super::layout::{Bgzf, Scan};
-use super::read::{ends_properly, foreign_data, is_bgzf};
-use crate::packed::Packed;
+use super::read::{NO_END, ends_properly, is_bgzf};
+use crate::packed::{Packed, foreign_data};
 use tintype_core::{Finding, Kind, OpenRequest, Result};
 
 /// Walks the headers of BGZF blocks; other members can only be checked by reading them.
@@ -16,11 +16,10 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
         Ok(Scan::Other) => {}
         Ok(Scan::Whole { foreign, last, .. }) => {
             if let Some(offset) = foreign {
-                findings.push(Finding::warning(foreign_data(offset)).in_file(&packed.files[0], offset));
+                findings.push(foreign_data(&packed, offset));
             }
             if !ends_properly(&packed, foreign)? {
-                let what = "the block that ends a BGZF file is missing after this one; the file may have been cut off";
-                findings.push(Finding::warning(what).in_file(&packed.files[0], last));
+                findings.push(Finding::damage(NO_END).in_file(&packed.files[0], last));
             }
         }
         Err(e) if e.kind() == Kind::Corrupt => {

@@ -132,10 +132,7 @@ impl Layout for Bgzf {
         }
         let pooled = self.decoders.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut decoder = pooled.unwrap_or_default();
-        let result = bgzf::decode_block(&mut decoder, &stored, out).map_err(|e| match e {
-            tintype_codec::Error::TooLarge(_) => Error::corrupt("a block holds more than it announces"),
-            e => lift(e),
-        });
+        let result = bgzf::decode_block(&mut decoder, &stored, out).map_err(lift);
         self.decoders.lock().unwrap_or_else(PoisonError::into_inner).push(decoder);
         result
     }

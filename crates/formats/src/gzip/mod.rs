@@ -28,7 +28,6 @@ pub static FORMAT: Format = Format {
         split: false,
         unknown_len: true,
         stream: true,
-        checksums: true,
     },
     options: &[],
     probe,

@@ -1,11 +1,14 @@
 //! Opening gzip.
 
 use super::layout::{Bgzf, Scan};
-use crate::packed::{Blocks, Packed, Spec, image, streamed};
+use crate::packed::{Blocks, Packed, Spec, foreign_data, image, streamed};
 use std::sync::Arc;
 use tintype_codec::stream::Kind;
 use tintype_codec::{bgzf, gzip};
-use tintype_core::{Event, Image, OpenRequest, Result};
+use tintype_core::{Checksums, Event, Image, OpenRequest, Result};
+
+/// What it means that the empty block is missing.
+pub(super) const NO_END: &str = "the block that ends a BGZF file is missing; the file may have been cut off";
 
 pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     let mut packed = Packed::new(request)?;
@@ -15,11 +18,12 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
         let scan = Bgzf::scan(&packed.input(), &*request.watch);
         request.watch.event(&Event::End);
         if let Scan::Whole { blocks, foreign, .. } = scan.map_err(|e| e.in_path(&request.entry.name))? {
-            packed.warnings.extend(foreign.map(foreign_data));
+            packed.damage.extend(foreign.map(|offset| foreign_data(&packed, offset)));
             if !ends_properly(&packed, foreign)? {
-                packed.warnings.push("the block that ends a BGZF file is missing; it may have been cut off".into());
+                packed.warnings.push(NO_END.into());
             }
-            return Ok(image(packed, "BGZF", "deflate", Arc::new(Blocks::new(blocks))));
+            let disk = Arc::new(Blocks::new(blocks, &request.entry.name));
+            return Ok(image(packed, "BGZF", "deflate", disk, Checksums::Every));
         }
     }
     let spec = Spec { kind: Kind::Gzip, memory: 0, live: 4 };
@@ -41,8 +45,4 @@ pub(super) fn ends_properly(packed: &Packed, foreign: Option<u64>) -> Result<boo
     packed.source.read_at(&mut tail, at)?;
     // Some writers set the fields for the file system and the speed.
     Ok(tail[..4] == bgzf::END[..4] && tail[10..] == bgzf::END[10..])
-}
-
-pub(super) fn foreign_data(offset: u64) -> String {
-    format!("something else follows the compressed data, from byte {offset} of the file; it was left out")
 }

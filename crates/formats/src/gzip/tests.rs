@@ -6,7 +6,7 @@ use tintype_core::testing::{
     MemoryOutlet, Model, Recorder, Step, check_source, check_writer, create_request, feed_model, open_bytes,
     open_request,
 };
-use tintype_core::{Checkpoint, Compression, Kind, Seal, Severity};
+use tintype_core::{Checkpoint, Checksums, Compression, Kind, Seal, Severity};
 
 const STATES: [State; 2] = [State::Data, State::Zero];
 
@@ -33,7 +33,7 @@ fn any_size_comes_back_at_any_level() {
         }
         let (image, _) = check_writer(write::create, read::open, "d.gz", &Model::noise(len, 1), |r| r.len = None);
         assert_eq!(image.variant, "BGZF");
-        assert!(image.warnings.is_empty(), "{:?}", image.warnings);
+        assert!(image.notes().is_empty(), "{:?}", image.notes());
     }
 }
 
@@ -73,7 +73,7 @@ fn members_of_every_kind_are_read() {
     for (what, file, warnings) in files {
         let image = read::open(&open_bytes("d.gz", file)).unwrap_or_else(|e| panic!("{what}: {}", e.chain()));
         check_source(&*image.disk, &model);
-        assert_eq!(image.warnings.len(), warnings, "{what}: {:?}", image.warnings);
+        assert_eq!(image.notes().len(), warnings, "{what}: {:?}", image.notes());
     }
 }
 
@@ -87,7 +87,7 @@ fn a_cut_file_is_refused_and_says_what_can_be_read() {
             let Err(e) = result else {
                 // Cut between two blocks: there is no telling but by the missing end.
                 let image = result.unwrap();
-                assert!(!image.warnings.is_empty() && image.disk.len() < model.bytes.len() as u64);
+                assert!(!image.notes().is_empty() && image.disk.len() < model.bytes.len() as u64);
                 continue;
             };
             assert_eq!(e.kind(), Kind::Corrupt, "{cut}: {}", e.chain());
@@ -107,7 +107,7 @@ fn a_flipped_bit_is_found_or_does_no_harm() {
             let read = read::open(&open_bytes("d.gz", file)).and_then(|image| {
                 let mut bytes = vec![0; image.disk.len() as usize];
                 image.disk.read_at(&mut bytes, 0)?;
-                Ok((bytes, image.warnings))
+                Ok((bytes, image.notes()))
             });
             match read {
                 Ok((bytes, warnings)) => assert!(bytes == model.bytes || !warnings.is_empty(), "bit {bit}"),
@@ -161,7 +161,10 @@ fn the_check_finds_cuts_without_decoding() {
     let whole = written(&model, "fast");
     assert!(check::check(&open_bytes("d.gz", whole.clone())).unwrap().is_empty());
     let findings = check::check(&open_bytes("d.gz", whole[..whole.len() - 28].to_vec())).unwrap();
-    assert_eq!(findings[0].severity, Severity::Warning);
+    assert_eq!(findings[0].severity, Severity::Damage);
+    assert_eq!(findings[0].what, read::NO_END);
+    let cut = read::open(&open_bytes("d.gz", whole[..whole.len() - 28].to_vec())).unwrap();
+    assert_eq!(cut.warnings, [read::NO_END]);
     let findings = check::check(&open_bytes("d.gz", whole[..whole.len() / 2].to_vec())).unwrap();
     assert_eq!(findings[0].severity, Severity::Damage);
 }
@@ -176,4 +179,32 @@ fn a_cut_up_file_is_read_as_one() {
     let image = read::open(&open_request(&folder, "d.gz.aa")).unwrap();
     check_source(&*image.disk, &model);
     assert_eq!(image.files, ["d.gz.aa", "d.gz.ab"]);
+}
+
+#[test]
+fn a_block_that_says_another_length_is_corrupt_and_named() {
+    let model = Model::mixed(4096, &STATES, 512, 10);
+    let whole = written(&model, "fast");
+    let len_at = whole.len() - bgzf::END.len() - 4;
+    for len in [0, 1, 4095, 4097, 65_536u32] {
+        let mut file = whole.clone();
+        file[len_at..len_at + 4].copy_from_slice(&len.to_le_bytes());
+        let read = read::open(&open_bytes("d.gz", file)).and_then(|image| {
+            assert_eq!(image.checksums, Checksums::Every);
+            image.disk.read_at(&mut vec![0; image.disk.len() as usize], 0)
+        });
+        let e = read.expect_err("the length is a lie");
+        assert_eq!(e.kind(), Kind::Corrupt, "{len}: {}", e.chain());
+        assert!(e.offset().is_some() && e.path().is_some_and(|p| p.ends_with("d.gz")), "{len}: {e}");
+    }
+}
+
+#[test]
+fn what_follows_is_damage() {
+    let model = Model::noise(100_000, 11);
+    for whole in [written(&model, "fast"), member(&model.bytes)] {
+        let image = read::open(&open_bytes("d.gz", [&whole[..], b"something"].concat())).unwrap();
+        assert_eq!((image.damage[0].severity, image.damage[0].offset), (Severity::Damage, Some(whole.len() as u64)));
+        assert_ne!(image.checksums, Checksums::None);
+    }
 }

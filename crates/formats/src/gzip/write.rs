@@ -241,20 +241,20 @@ pub(super) fn resume(request: &CreateRequest, checkpoints: &[Checkpoint]) -> Res
         return Err(wrong("is shorter than what was written of it"));
     }
     file.set_len(written)?;
-    let stored = stored_content(&file, written).map_err(|e| wrong("is damaged").because(e))?;
+    let stored = stored_content(&file, &request.name, written).map_err(|e| wrong("is damaged").because(e))?;
     if stored.len() != last.offset {
         return Err(wrong("does not hold what was written of it"));
     }
     Ok(Resumed { sink: writer(request, file, last.offset, written)?, offset: last.offset, stored })
 }
 
-fn stored_content(file: &Arc<dyn File>, written: u64) -> Result<Arc<dyn Source>> {
+fn stored_content(file: &Arc<dyn File>, name: &str, written: u64) -> Result<Arc<dyn Source>> {
     let source: Arc<dyn Source> = Arc::new(Stored::new(Arc::clone(file), written));
     if written == 0 {
         return Ok(source);
     }
     match Bgzf::scan(&Input { source, start: 0 }, &Silent::default())? {
-        Scan::Whole { blocks, foreign: None, .. } => Ok(Arc::new(Blocks::new(blocks))),
+        Scan::Whole { blocks, foreign: None, .. } => Ok(Arc::new(Blocks::new(blocks, name))),
         _ => Err(Error::corrupt("what it holds are no BGZF blocks")),
     }
 }

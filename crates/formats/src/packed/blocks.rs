@@ -44,13 +44,15 @@ type Slot = Arc<Mutex<Option<Result<Vec<u8>>>>>;
 /// The content of all blocks.
 pub(crate) struct Blocks<L> {
     layout: L,
+    name: String,
     // By offset of the content; the one used last at the end.
     cache: Mutex<VecDeque<(Block, Slot)>>,
 }
 
 impl<L: Layout> Blocks<L> {
-    pub fn new(layout: L) -> Self {
-        Blocks { layout, cache: Mutex::new(VecDeque::new()) }
+    /// `name` is the file that errors are about.
+    pub fn new(layout: L, name: &str) -> Self {
+        Blocks { layout, name: name.to_owned(), cache: Mutex::new(VecDeque::new()) }
     }
 
     fn find(&self, offset: u64) -> Result<Block> {
@@ -122,6 +124,22 @@ impl<L: Layout> Blocks<L> {
         }
     }
 
+    fn read(&self, mut buf: &mut [u8], mut offset: u64) -> Result<()> {
+        while !buf.is_empty() {
+            let block = self.find(offset)?;
+            let n = (block.out_offset + block.len - offset).min(buf.len() as u64) as usize;
+            let (now, later) = buf.split_at_mut(n);
+            if n as u64 == block.len && self.cached(&block).is_none() {
+                self.layout.decode(&block, now).map_err(|e| e.at(block.out_offset))?;
+            } else {
+                self.copy(&block, offset, now)?;
+            }
+            buf = later;
+            offset += n as u64;
+        }
+        Ok(())
+    }
+
     fn read_ahead(&self, block: &Block) {
         let next = block.out_offset + block.len;
         if block.len < WORTH_READING_AHEAD || next >= self.layout.len() {
@@ -142,21 +160,9 @@ impl<L: Layout> Source for Blocks<L> {
         self.layout.len()
     }
 
-    fn read_at(&self, mut buf: &mut [u8], mut offset: u64) -> Result<()> {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
         in_range(self.len(), offset, buf.len() as u64)?;
-        while !buf.is_empty() {
-            let block = self.find(offset)?;
-            let n = (block.out_offset + block.len - offset).min(buf.len() as u64) as usize;
-            let (now, later) = buf.split_at_mut(n);
-            if n as u64 == block.len && self.cached(&block).is_none() {
-                self.layout.decode(&block, now).map_err(|e| e.at(block.out_offset))?;
-            } else {
-                self.copy(&block, offset, now)?;
-            }
-            buf = later;
-            offset += n as u64;
-        }
-        Ok(())
+        self.read(buf, offset).map_err(|e| e.in_path(&self.name))
     }
 
     fn shape(&self) -> Shape {

@@ -4,7 +4,7 @@ use crate::split;
 use std::io;
 use std::sync::Arc;
 use tintype_codec::stream;
-use tintype_core::{Error, Kind, OpenRequest, Result, Source};
+use tintype_core::{Error, Finding, Kind, OpenRequest, Result, Source};
 
 /// A compressed file, or a compressed file that was cut into parts.
 #[derive(Clone)]
@@ -12,16 +12,17 @@ pub(crate) struct Packed {
     pub source: Arc<dyn Source>,
     pub files: Vec<String>,
     pub warnings: Vec<String>,
+    pub damage: Vec<Finding>,
 }
 
 impl Packed {
     /// What the entry holds; `x.gz.aa` stands for all parts of its set.
     pub fn new(request: &OpenRequest) -> Result<Packed> {
         if let Some(set) = split::joined(request)? {
-            return Ok(Packed { source: set.source, files: set.files, warnings: set.warnings });
+            return Ok(Packed { source: set.source, files: set.files, warnings: set.warnings, damage: Vec::new() });
         }
         let source = Arc::clone(request.entry.source()?);
-        Ok(Packed { source, files: vec![request.entry.name.clone()], warnings: Vec::new() })
+        Ok(Packed { source, files: vec![request.entry.name.clone()], warnings: Vec::new(), damage: Vec::new() })
     }
 
     /// Its bytes for a decoder.

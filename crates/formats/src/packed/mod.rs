@@ -27,7 +27,7 @@ pub use rows::{BZIP2, LZ4, LZMA, LZOP, ZLIB};
 pub(crate) use streamed::{Known, Spec, Streamed};
 
 use std::sync::Arc;
-use tintype_core::{Image, OpenRequest, Source};
+use tintype_core::{Checksums, Finding, Image, OpenRequest, Source};
 
 /// Memory that one window or dictionary may take: the format's own limit for zstd, more than any `xz` preset needs.
 ///
@@ -35,7 +35,13 @@ use tintype_core::{Image, OpenRequest, Source};
 pub(crate) const WINDOW: u64 = 2 << 30;
 
 /// An image that holds one disk.
-pub(crate) fn image(packed: Packed, variant: impl Into<String>, compression: &str, disk: Arc<dyn Source>) -> Image {
+pub(crate) fn image(
+    packed: Packed,
+    variant: impl Into<String>,
+    compression: &str,
+    disk: Arc<dyn Source>,
+    checksums: Checksums,
+) -> Image {
     Image {
         variant: variant.into(),
         disk,
@@ -43,6 +49,8 @@ pub(crate) fn image(packed: Packed, variant: impl Into<String>, compression: &st
         compression: compression.to_owned(),
         files: packed.files,
         warnings: packed.warnings,
+        damage: packed.damage,
+        checksums,
     }
 }
 
@@ -55,7 +63,17 @@ pub(crate) fn streamed(
     spec: Spec,
     known: Option<Known>,
 ) -> tintype_core::Result<Image> {
-    let (source, warnings) = Streamed::open(request, &packed, spec, known)?;
-    packed.warnings.extend(warnings);
-    Ok(image(packed, variant, compression, Arc::new(source)))
+    let source = Streamed::open(request, &packed, spec, known)?;
+    packed.damage.extend(source.foreign().map(|offset| foreign_data(&packed, offset)));
+    let checksums = if source.is_checked() { Checksums::Whole } else { Checksums::None };
+    Ok(image(packed, variant, compression, Arc::new(source), checksums))
+}
+
+/// What it means that something else begins at `offset` of the file: a flipped bit may have made it so.
+pub(crate) fn foreign_data(packed: &Packed, offset: u64) -> Finding {
+    Finding::damage(foreign_words(offset)).in_file(&packed.files[0], offset)
+}
+
+fn foreign_words(offset: u64) -> String {
+    format!("something else follows the compressed data, from byte {offset} of the file; it was left out")
 }

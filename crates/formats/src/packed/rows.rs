@@ -17,7 +17,6 @@ const fn row(name: &'static str, title: &'static str, extensions: &'static [&'st
             split: false,
             unknown_len: false,
             stream: false,
-            checksums: true,
         },
         options: &[],
         probe: |_| 0,
@@ -39,8 +38,6 @@ pub static BZIP2: Format = Format {
 
 /// The row of LZ4 frames, the legacy ones among them.
 pub static LZ4: Format = Format {
-    // Their checksums may be left out.
-    caps: Caps { checksums: false, ..row("", "", &[]).caps },
     probe: |p| magic(p, Kind::Lz4),
     open: Some(|request| open(request, Kind::Lz4, 4)),
     ..row("lz4", "raw in LZ4", &["lz4"])
@@ -48,8 +45,6 @@ pub static LZ4: Format = Format {
 
 /// The row of lzop.
 pub static LZOP: Format = Format {
-    // Their checksums may be left out.
-    caps: Caps { checksums: false, ..row("", "", &[]).caps },
     probe: |p| magic(p, Kind::Lzop),
     open: Some(|request| open(request, Kind::Lzop, 4)),
     ..row("lzop", "raw in lzop", &["lzo"])
@@ -64,7 +59,6 @@ pub static ZLIB: Format = Format {
 
 /// The row of lzma-alone.
 pub static LZMA: Format = Format {
-    caps: Caps { checksums: false, ..row("", "", &[]).caps },
     probe: |p| named(p, Kind::Lzma, &LZMA),
     open: Some(open_lzma),
     ..row("lzma", "raw in lzma-alone", &["lzma"])
@@ -101,7 +95,7 @@ fn open_lzma(request: &OpenRequest) -> Result<Image> {
     }
     // Bytes 5 to 12 are the length of the content, all ones where it was not known.
     let len = head[5..].iter().rev().fold(0, |n, b| n << 8 | u64::from(*b));
-    let known = (1..1 << 62).contains(&len).then_some(Known { len, crc32: None });
+    let known = (1..1 << 62).contains(&len).then_some(Known { len, crc32: None, is_checked: false });
     let spec = Spec { kind: Kind::Lzma, memory: WINDOW, live: 1 };
     streamed(request, packed, "lzma-alone", "lzma", spec, known)
 }

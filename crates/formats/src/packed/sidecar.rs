@@ -1,7 +1,7 @@
 //! Side-cars: what one pass over a stream found out, kept beside it.
 //!
 //! ```text
-//!   "TINTYPE1" kind u8 | packed length u64, sample 32 B | length u64, foreign data at u64, spacing u64 | count u32
+//!   "TINTYPE2" kind u8 | packed length u64, sample 32 B | length u64, foreign data at u64, spacing u64, checked u8 | count u32
 //!   count x { in u64, bits u8, out u64, extra u8 + bytes, window u32, packed window u32 + bytes } | BLAKE3 of all before
 //! ```
 //!
@@ -12,7 +12,7 @@ use tintype_codec::digest::{Algorithm, Hasher, digest};
 use tintype_codec::stream::Kind;
 use tintype_core::{Error, Outlet, PARTIAL, Result, Source};
 
-const MAGIC: &[u8; 8] = b"TINTYPE1";
+const MAGIC: &[u8; 8] = b"TINTYPE2";
 const DIGEST: usize = 32;
 /// No side-car that was written here is longer.
 const LONGEST: u64 = (GRAIN.most * (WINDOW + WINDOW / 64 + 1024)) as u64;
@@ -24,6 +24,8 @@ pub(super) struct Sidecar {
     pub len: u64,
     /// Where in the compressed file something else begins, if anything follows.
     pub foreign: Option<u64>,
+    /// Whether checksums cover all of the content.
+    pub is_checked: bool,
     /// Distance of the places.
     pub spacing: u64,
     pub points: Vec<Point>,
@@ -85,6 +87,7 @@ fn encode(sidecar: &Sidecar, kind: Kind, (len, sample): &(u64, Vec<u8>)) -> Vec<
     for number in [sidecar.len, sidecar.foreign.unwrap_or(u64::MAX), sidecar.spacing] {
         out.extend(number.to_le_bytes());
     }
+    out.push(sidecar.is_checked.into());
     out.extend((sidecar.points.len() as u32).to_le_bytes());
     for point in &sidecar.points {
         out.extend(point.in_offset.to_le_bytes());
@@ -141,6 +144,7 @@ fn parse(bytes: &[u8], kind: Kind, identity: &(u64, Vec<u8>)) -> Option<Sidecar>
         return None;
     }
     let (len, foreign, spacing) = (rest.u64()?, rest.u64()?, rest.u64()?);
+    let is_checked = rest.array()? == [1];
     let count = rest.u32()?;
     let mut points: Vec<Point> = Vec::new();
     for _ in 0..count {
@@ -155,7 +159,13 @@ fn parse(bytes: &[u8], kind: Kind, identity: &(u64, Vec<u8>)) -> Option<Sidecar>
         points.push(Point { in_offset, in_bits, out_offset, extra, window_len, window });
     }
     let foreign = (foreign != u64::MAX).then_some(foreign);
-    (rest.0.is_empty() && spacing > 0 && len <= i64::MAX as u64).then_some(Sidecar { len, foreign, spacing, points })
+    (rest.0.is_empty() && spacing > 0 && len <= i64::MAX as u64).then_some(Sidecar {
+        len,
+        foreign,
+        is_checked,
+        spacing,
+        points,
+    })
 }
 
 /// What a failure to keep a side-car means.

@@ -1,12 +1,13 @@
 //! Streams that are decoded front to back, read by position.
 
+use super::foreign_words;
 use super::input::{Input, Packed, lift};
 use super::points::{GRAIN, Grain, Point, Points};
 use super::sidecar::{self, Sidecar};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tintype_codec::checksum::Crc32;
 use tintype_codec::stream::{self, Decoder, Kind, Limits};
-use tintype_core::{Error, Event, OpenRequest, Outlet, Result, Shape, Source, Watch, in_range};
+use tintype_core::{Error, Event, Kind as Failure, OpenRequest, Outlet, Result, Shape, Source, Watch, in_range};
 
 /// Reads that go further than this beyond what was decoded so far are announced.
 const ANNOUNCED: u64 = 256 << 20;
@@ -28,6 +29,8 @@ pub(crate) struct Spec {
 pub(crate) struct Known {
     pub len: u64,
     pub crc32: Option<u32>,
+    /// Whether checksums cover all of it.
+    pub is_checked: bool,
 }
 
 /// A stream by position. One decoder goes first and leaves checkpoints behind; what lies behind it is decoded again from
@@ -37,6 +40,8 @@ pub(crate) struct Streamed {
     spec: Spec,
     len: u64,
     crc32: Option<u32>,
+    name: String,
+    is_checked: bool,
     watch: Arc<dyn Watch>,
     keep: Option<(Arc<dyn Outlet>, String)>,
     worth_keeping: u64,
@@ -53,14 +58,23 @@ struct State {
 
 /// The decoder that goes first.
 struct First {
-    // None while a reader has it, and when it has ended.
-    decoder: Option<Box<dyn Decoder>>,
+    place: FirstPlace,
     crc32: Crc32,
     /// Everything before this has been decoded once.
     at: u64,
     ended: bool,
     failed: Option<Error>,
     foreign: Option<u64>,
+    is_checked: bool,
+}
+
+/// Where the decoder that goes first is.
+enum FirstPlace {
+    Here(Box<dyn Decoder>),
+    /// A reader has it, or it has ended.
+    Away,
+    /// The compressed bytes could not be read, which may pass: another one has to get where it was.
+    Lost,
 }
 
 /// A decoder that follows.
@@ -73,13 +87,8 @@ struct Live {
 }
 
 impl Streamed {
-    /// Opens a stream, and goes through it once unless its length is known or a side-car has it. Warnings come with it.
-    pub fn open(
-        request: &OpenRequest,
-        packed: &Packed,
-        spec: Spec,
-        known: Option<Known>,
-    ) -> Result<(Self, Vec<String>)> {
+    /// Opens a stream, and goes through it once unless its length is known or a side-car has it.
+    pub fn open(request: &OpenRequest, packed: &Packed, spec: Spec, known: Option<Known>) -> Result<Self> {
         Self::open_with(request, packed, spec, known, GRAIN)
     }
 
@@ -90,19 +99,29 @@ impl Streamed {
         spec: Spec,
         known: Option<Known>,
         grain: Grain,
-    ) -> Result<(Self, Vec<String>)> {
+    ) -> Result<Self> {
         let keep = request.sidecars.clone().map(|outlet| (outlet, sidecar::name(&request.entry.name)));
         let mut this = Streamed {
             input: packed.input(),
             spec,
             len: known.map_or(u64::MAX, |k| k.len),
             crc32: known.and_then(|k| k.crc32),
+            name: request.entry.name.clone(),
+            is_checked: known.is_some_and(|k| k.is_checked),
             watch: Arc::clone(&request.watch),
             keep,
             worth_keeping: grain.worth_keeping,
             state: Mutex::new(State {
                 points: Points::new(grain),
-                first: First { decoder: None, crc32: Crc32::new(), at: 0, ended: false, failed: None, foreign: None },
+                first: First {
+                    place: FirstPlace::Away,
+                    crc32: Crc32::new(),
+                    at: 0,
+                    ended: false,
+                    failed: None,
+                    foreign: None,
+                    is_checked: false,
+                },
                 live: Vec::new(),
                 ticks: 0,
             }),
@@ -110,20 +129,31 @@ impl Streamed {
         };
         if let Some(found) = this.kept().filter(|found| known.is_none_or(|k| k.len == found.len)) {
             this.len = found.len;
+            this.is_checked = known.map_or(found.is_checked, |k| k.is_checked);
             let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
             state.points.spacing = found.spacing;
             state.points.list = found.points;
             state.first.at = found.len;
             state.first.ended = true;
-            return Ok((this, found.foreign.map(foreign).into_iter().collect()));
+            state.first.foreign = found.foreign;
+            return Ok(this);
         }
         let decoder = stream::open(spec.kind, Box::new(this.input.clone()), this.limits()).map_err(lift)?;
-        this.lock().first.decoder = Some(decoder);
+        this.lock().first.place = FirstPlace::Here(decoder);
         if known.is_none() {
-            this.pass(&request.entry.name)?;
+            this.pass()?;
         }
-        let warning = this.lock().first.foreign.map(foreign);
-        Ok((this, warning.into_iter().collect()))
+        Ok(this)
+    }
+
+    /// Where in the file something else begins, as far as that is known yet.
+    pub fn foreign(&self) -> Option<u64> {
+        self.lock().first.foreign
+    }
+
+    /// Whether reading all of it, in order, verifies every byte by a checksum.
+    pub fn is_checked(&self) -> bool {
+        self.is_checked
     }
 
     /// Places that decoding can be taken up at, besides the start.
@@ -150,6 +180,7 @@ impl Streamed {
         let sidecar = Sidecar {
             len: self.len,
             foreign: state.first.foreign,
+            is_checked: self.is_checked,
             spacing: state.points.spacing,
             points: state.points.list.clone(),
         };
@@ -159,17 +190,19 @@ impl Streamed {
     }
 
     /// Decodes everything once, to learn the length.
-    fn pass(&mut self, name: &str) -> Result<()> {
+    fn pass(&mut self) -> Result<()> {
         let total = self.input.source.len();
-        self.watch.event(&Event::Begin { title: format!("going through {name} once"), total: Some(total) });
+        let title = format!("going through {} once", self.name);
+        self.watch.event(&Event::Begin { title, total: Some(total) });
         let result = self.advance(u64::MAX);
         self.watch.event(&Event::End);
         self.len = result.map_err(|e| {
             let text = format!("{}; the first {} bytes can be read", e.what(), self.lock().first.at);
-            if e.kind() == tintype_core::Kind::Corrupt { Error::corrupt(text).at(self.lock().first.at) } else { e }
+            if e.kind() == Failure::Corrupt { Error::corrupt(text).at(self.lock().first.at) } else { e }
         })?;
-        let state = self.lock();
-        self.keep(&state);
+        let is_checked = self.lock().first.is_checked;
+        self.is_checked = is_checked;
+        self.keep(&self.lock());
         Ok(())
     }
 
@@ -206,11 +239,30 @@ impl Streamed {
             if state.first.ended || state.first.at < at_least {
                 return Err(Error::corrupt("the compressed data ends too early").at(state.first.at));
             }
-            if let Some(decoder) = state.first.decoder.take() {
-                let crc32 = std::mem::take(&mut state.first.crc32);
-                return Ok((decoder, crc32, state.first.at));
+            match std::mem::replace(&mut state.first.place, FirstPlace::Away) {
+                FirstPlace::Here(decoder) => {
+                    let crc32 = std::mem::take(&mut state.first.crc32);
+                    return Ok((decoder, crc32, state.first.at));
+                }
+                FirstPlace::Away => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                FirstPlace::Lost => {
+                    let at = state.first.at;
+                    drop(state);
+                    let found = self.start(None).and_then(|mut decoder| {
+                        self.follow(&mut decoder, &mut [], at)?;
+                        Ok(decoder)
+                    });
+                    state = self.lock();
+                    match found {
+                        Ok(decoder) => state.first.place = FirstPlace::Here(decoder),
+                        Err(e) => {
+                            state.first.place = FirstPlace::Lost;
+                            self.changed.notify_all();
+                            return Err(e);
+                        }
+                    }
+                }
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -262,33 +314,54 @@ impl Streamed {
     fn give_first(&self, decoder: Box<dyn Decoder>, crc32: Crc32, at: u64, result: Result<()>) -> Result<()> {
         let mut state = self.lock();
         state.first.at = at;
-        let result = match result {
+        state.first.is_checked = decoder.is_checked();
+        let sum = crc32.value();
+        let (place, result) = match result {
             Ok(()) if state.first.ended => match self.crc32 {
-                Some(stored) if stored != crc32.value() => {
-                    Err(Error::corrupt("the checksum of the whole content does not match").at(at))
+                Some(stored) if stored != sum => {
+                    let e = Error::corrupt("the checksum of the whole content does not match").at(at);
+                    (FirstPlace::Away, Err(e))
                 }
-                _ => Ok(()),
+                _ => (FirstPlace::Away, Ok(())),
             },
-            Ok(()) => {
-                state.first.crc32 = crc32;
-                state.first.decoder = Some(decoder);
-                Ok(())
-            }
-            Err(e) if e.kind() == tintype_core::Kind::Cancelled => {
-                state.first.crc32 = crc32;
-                state.first.decoder = Some(decoder);
-                Err(e)
-            }
-            Err(e) => Err(e),
+            Err(e) if e.kind() == Failure::Io => (FirstPlace::Lost, Err(e)),
+            Err(e) if e.kind() != Failure::Cancelled => (FirstPlace::Away, Err(e)),
+            going => (FirstPlace::Here(decoder), going),
         };
-        if let Err(e) = &result
-            && e.kind() != tintype_core::Kind::Cancelled
-        {
-            state.first.failed = Some(Error::copy_of(e));
+        match (&place, &result) {
+            // Nothing else would end the waiting of those who want it.
+            (FirstPlace::Away, Err(e)) => state.first.failed = Some(Error::copy_of(e)),
+            _ => state.first.crc32 = crc32,
         }
+        state.first.place = place;
         drop(state);
         self.changed.notify_all();
         result
+    }
+
+    fn read(&self, mut buf: &mut [u8], mut offset: u64) -> Result<()> {
+        let end = offset + buf.len() as u64;
+        while !buf.is_empty() {
+            let (at, ended) = {
+                let state = self.lock();
+                (state.first.at, state.first.ended)
+            };
+            if offset >= at && !ended {
+                return self.read_first(buf, offset);
+            }
+            let n = if ended { buf.len() } else { (at - offset).min(buf.len() as u64) as usize };
+            let (now, later) = buf.split_at_mut(n);
+            self.read_again(now, offset)?;
+            buf = later;
+            offset += n as u64;
+        }
+        if end == self.len
+            && let Some(e) = &self.lock().first.failed
+        {
+            // The whole is known to be wrong, whichever part of it is read again.
+            return Err(Error::copy_of(e));
+        }
+        Ok(())
     }
 
     /// Reads what nothing has decoded yet.
@@ -310,7 +383,7 @@ impl Streamed {
         if at != offset {
             // Another reader was faster.
             self.give_first(decoder, crc32, at, Ok(()))?;
-            return self.read_at(out, offset);
+            return self.read(out, offset);
         }
         let mut result = self.pull(&mut decoder, &mut crc32, &mut at, out).and_then(|whole| match whole {
             true => Ok(()),
@@ -328,7 +401,7 @@ impl Streamed {
         let state = self.lock();
         if state.first.ended {
             if let Some(offset) = state.first.foreign {
-                self.watch.event(&Event::Warning(foreign(offset)));
+                self.watch.event(&Event::Warning(foreign_words(offset)));
             }
             self.keep(&state);
         }
@@ -437,30 +510,12 @@ impl Source for Streamed {
         self.len
     }
 
-    fn read_at(&self, mut buf: &mut [u8], mut offset: u64) -> Result<()> {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
         in_range(self.len, offset, buf.len() as u64)?;
-        while !buf.is_empty() {
-            let (at, ended) = {
-                let state = self.lock();
-                (state.first.at, state.first.ended)
-            };
-            if offset >= at && !ended {
-                return self.read_first(buf, offset);
-            }
-            let n = if ended { buf.len() } else { (at - offset).min(buf.len() as u64) as usize };
-            let (now, later) = buf.split_at_mut(n);
-            self.read_again(now, offset)?;
-            buf = later;
-            offset += n as u64;
-        }
-        Ok(())
+        self.read(buf, offset).map_err(|e| e.in_path(&self.name))
     }
 
     fn shape(&self) -> Shape {
         Shape { unit: 1 << 20, in_flight: 1, ..Shape::default() }
     }
-}
-
-fn foreign(offset: u64) -> String {
-    format!("something else follows the compressed data, from byte {offset} of the file; it was left out")
 }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use tintype_codec::deflate::{Compressor, Level};
 use tintype_codec::stream::Kind as Codec;
 use tintype_core::testing::{MemoryOutlet, Model, check_source, open_bytes};
-use tintype_core::{Error, Event, Format, Kind, Probe, Silent, State, Watch};
+use tintype_core::{Checksums, Error, Event, Format, Kind, Probe, Silent, State, Watch};
 
 const FINE: Grain = Grain { spacing: 50_000, most: 8, worth_keeping: 0 };
 
@@ -58,7 +58,7 @@ fn rows() -> [Row; 4] {
     [(&ZLIB, "d.zz", zlib), (&BZIP2, "d.bz2", bzip2), (&LZ4, "d.lz4", lz4), (&LZMA, "d.lzma", lzma)]
 }
 
-fn fine(request: &OpenRequest, kind: Codec) -> tintype_core::Result<(Streamed, Vec<String>)> {
+fn fine(request: &OpenRequest, kind: Codec) -> tintype_core::Result<Streamed> {
     let spec = Spec { kind, memory: WINDOW, live: 3 };
     Streamed::open_with(request, &Packed::new(request)?, spec, None, FINE)
 }
@@ -93,7 +93,7 @@ fn raw_disks_are_left_alone() {
 #[test]
 fn places_are_bounded_and_lead_to_the_same_bytes() {
     let model = model(2_000_000);
-    let (source, _) = fine(&open_bytes("d.zz", zlib(&model.bytes)), Codec::Zlib).unwrap();
+    let source = fine(&open_bytes("d.zz", zlib(&model.bytes)), Codec::Zlib).unwrap();
     assert!(source.places() > 2 && source.places() <= FINE.most);
     check_source(&source, &model);
     // Backwards, which is the worst.
@@ -125,8 +125,8 @@ fn a_sidecar_saves_the_pass_and_a_bad_one_does_not_harm() {
         request.sidecars = Some(Arc::new(outlet.clone()));
         request.watch = passes.clone();
         let before = *passes.0.lock().unwrap();
-        let (source, warnings) = fine(&request, Codec::Zlib).unwrap();
-        assert_eq!(warnings.len(), 1, "what follows is told of, side-car or not");
+        let source = fine(&request, Codec::Zlib).unwrap();
+        assert!(source.foreign().is_some() && source.is_checked(), "what was found out is told, side-car or not");
         (source, *passes.0.lock().unwrap() - before)
     };
     assert_eq!(open(&file).1, 1);
@@ -174,8 +174,8 @@ fn a_known_length_is_held_against_the_content() {
     for len in [299_999u64, 300_001, 1 << 40] {
         let request = open_bytes("d.zz", file.clone());
         let spec = Spec { kind: Codec::Zlib, memory: 0, live: 2 };
-        let known = Some(Known { len, crc32: None });
-        let (source, _) = Streamed::open(&request, &Packed::new(&request).unwrap(), spec, known).unwrap();
+        let known = Some(Known { len, crc32: None, is_checked: true });
+        let source = Streamed::open(&request, &Packed::new(&request).unwrap(), spec, known).unwrap();
         let mut buf = vec![0; 10];
         let e = source.read_at(&mut buf, len - 10).expect_err("the end is not there");
         assert_eq!(e.kind(), Kind::Corrupt, "{e}");
@@ -189,7 +189,7 @@ fn cuts_and_flipped_bits_are_found() {
     let model = model(80_000);
     let read = |row: &Format, request: &OpenRequest| -> tintype_core::Result<Vec<u8>> {
         let image = (row.open.unwrap())(request)?;
-        if !image.warnings.is_empty() {
+        if !image.notes().is_empty() {
             return Err(Error::corrupt("warned"));
         }
         let mut bytes = vec![0; image.disk.len().min(1 << 20) as usize];
@@ -218,4 +218,112 @@ fn cuts_and_flipped_bits_are_found() {
             }
         }
     }
+}
+
+/// An LZ4 frame of one block as it is, with flags of one's choice.
+fn lz4_frame(plain: &[u8], content_checksum: bool) -> Vec<u8> {
+    let info = lz4_flex::frame::FrameInfo::new().content_checksum(content_checksum);
+    let mut writer = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
+    writer.write_all(plain).unwrap();
+    writer.finish().unwrap()
+}
+
+fn lz4_legacy(plain: &[u8]) -> Vec<u8> {
+    let mut block = Vec::new();
+    tintype_codec::lz4::block_encode(plain, &mut block);
+    [&[0x02, 0x21, 0x4c, 0x18][..], &(block.len() as u32).to_le_bytes(), &block].concat()
+}
+
+/// An lzop file of one block that is stored as it is.
+fn lzop(plain: &[u8], is_checked: bool) -> Vec<u8> {
+    let flags = u32::from(is_checked);
+    let mut header = [&[0x10, 0x40, 0x20, 0xa0, 0x09, 0x40, 1, 5][..], &flags.to_be_bytes(), &[0; 13]].concat();
+    let sum = tintype_codec::checksum::adler32(&header);
+    header.extend(sum.to_be_bytes());
+    let len = (plain.len() as u32).to_be_bytes();
+    let sum = if is_checked { tintype_codec::checksum::adler32(plain).to_be_bytes().to_vec() } else { Vec::new() };
+    [&tintype_codec::lzop::MAGIC[..], &header, &len, &len, &sum, plain, &[0; 4]].concat()
+}
+
+#[test]
+fn only_what_has_checksums_is_called_proved() {
+    let model = model(50_000);
+    let (whole, none) = (Checksums::Whole, Checksums::None);
+    let plain = &model.bytes[..];
+    let (head, tail) = plain.split_at(20_000);
+    let files = [
+        (&ZLIB, "d.zz", zlib(plain), whole),
+        (&BZIP2, "d.bz2", bzip2(plain), whole),
+        (&LZMA, "d.lzma", lzma(plain), none),
+        (&LZMA, "d.lzma", lzma_sized(plain, 50_000), none),
+        (&LZ4, "d.lz4", lz4_frame(plain, true), whole),
+        (&LZ4, "d.lz4", lz4_frame(plain, false), none),
+        (&LZ4, "d.lz4", lz4_legacy(plain), none),
+        (&LZ4, "d.lz4", [lz4_frame(head, true), lz4_frame(tail, false)].concat(), none),
+        (&LZ4, "d.lz4", [lz4_legacy(head), lz4_frame(tail, true)].concat(), none),
+        (&LZOP, "d.lzo", lzop(plain, true), whole),
+        (&LZOP, "d.lzo", lzop(plain, false), none),
+        (&LZOP, "d.lzo", [lzop(head, false), lzop(tail, true)].concat(), none),
+    ];
+    for (i, (row, name, file, proved)) in files.into_iter().enumerate() {
+        let image =
+            (row.open.unwrap())(&open_bytes(name, file.clone())).unwrap_or_else(|e| panic!("{i}: {}", e.chain()));
+        assert_eq!(image.checksums, proved, "{i}: {name}");
+        assert!(image.notes().is_empty());
+        check_source(&*image.disk, &model);
+        let image = (row.open.unwrap())(&open_bytes(name, [&file[..], b"something"].concat()));
+        // What follows a legacy frame is the length of its next block.
+        if let Ok(image) = image {
+            assert!(proved == none || image.damage[0].offset == Some(file.len() as u64), "{i}: {name}");
+        }
+    }
+}
+
+/// Fails to be read once, somewhere.
+struct Shaky {
+    inner: Arc<dyn Source>,
+    from: u64,
+    fails: Mutex<usize>,
+}
+
+impl Source for Shaky {
+    fn len(&self) -> u64 {
+        self.inner.len()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> tintype_core::Result<()> {
+        let mut fails = self.fails.lock().unwrap();
+        if *fails > 0 && offset + buf.len() as u64 > self.from {
+            *fails -= 1;
+            return Err(Error::unreadable("a cable came loose", 0, None));
+        }
+        self.inner.read_at(buf, offset)
+    }
+}
+
+#[test]
+fn what_could_not_be_read_once_can_be_read_later() {
+    let model = model(2_000_000);
+    let mut deflated = Vec::new();
+    Compressor::new(Level::Fast).raw(&model.bytes, &mut deflated);
+    let crc32 = Some(tintype_codec::checksum::crc32(&model.bytes));
+    let request = open_bytes("d.zip", deflated);
+    let mut packed = Packed::new(&request).unwrap();
+    let from = packed.source.len() / 2;
+    let inner = Arc::clone(&packed.source);
+    packed.source = Arc::new(Shaky { inner, from, fails: Mutex::new(2) });
+    let spec = Spec { kind: Codec::Deflate, memory: 0, live: 2 };
+    let known = Some(Known { len: 2_000_000, crc32, is_checked: true });
+    let source = Streamed::open(&request, &packed, spec, known).unwrap();
+    let mut failed = 0;
+    for at in (0..2_000_000).step_by(100_000) {
+        let mut buf = vec![0; 100_000];
+        while let Err(e) = source.read_at(&mut buf, at) {
+            assert_eq!(e.kind(), Kind::Io, "{}", e.chain());
+            failed += 1;
+        }
+        assert_eq!(buf, model.bytes[at as usize..][..100_000]);
+    }
+    assert_eq!(failed, 2);
+    check_source(&source, &model);
 }

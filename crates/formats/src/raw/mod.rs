@@ -5,8 +5,8 @@ mod stream;
 use std::sync::Arc;
 use tintype_core::layers::{DiskSink, Unused};
 use tintype_core::{
-    Caps, Checkpoint, CreateRequest, Disk, Error, File, Format, Image, OpenRequest, Order, Probe, Result, Resumed,
-    Seal, Shape, Sink, Source, State, States, Stored, Written, in_range,
+    Caps, Checkpoint, Checksums, CreateRequest, Disk, Error, File, Format, Image, OpenRequest, Order, Probe, Result,
+    Resumed, Seal, Shape, Sink, Source, State, States, Stored, Written, in_range,
 };
 
 /// The row of raw images.
@@ -22,7 +22,6 @@ pub static FORMAT: Format = Format {
         split: false,
         unknown_len: true,
         stream: true,
-        checksums: false,
     },
     options: &[],
     probe,
@@ -51,6 +50,8 @@ fn open(request: &OpenRequest) -> Result<Image> {
         compression: String::new(),
         files: vec![request.entry.name.clone()],
         warnings: Vec::new(),
+        damage: Vec::new(),
+        checksums: Checksums::None,
     })
 }
 

@@ -25,7 +25,6 @@ pub static FORMAT: Format = Format {
         split: true,
         unknown_len: true,
         stream: false,
-        checksums: false,
     },
     options: &[],
     probe,

@@ -5,7 +5,7 @@ use super::parts::{Handles, Lazy, OPEN};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tintype_core::layers::Concat;
-use tintype_core::{Error, Image, OpenRequest, Result, Source};
+use tintype_core::{Checksums, Error, Image, OpenRequest, Result, Source};
 
 pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     let Some(set) = find(request)? else {
@@ -16,6 +16,8 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
             compression: String::new(),
             files: vec![request.entry.name.clone()],
             warnings: Vec::new(),
+            damage: Vec::new(),
+            checksums: Checksums::None,
         });
     };
     let count = set.files.len();
@@ -26,6 +28,8 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
         compression: String::new(),
         files: set.files,
         warnings: set.warnings,
+        damage: Vec::new(),
+        checksums: Checksums::None,
     })
 }
 

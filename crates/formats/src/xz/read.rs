@@ -4,7 +4,7 @@ use crate::packed::{Block, Blocks, Input, Known, LARGEST_BLOCK, Layout, Packed, 
 use std::sync::Arc;
 use tintype_codec::stream::Kind;
 use tintype_codec::xz;
-use tintype_core::{Error, Finding, Image, Limits, OpenRequest, Result};
+use tintype_core::{Checksums, Error, Finding, Image, Limits, OpenRequest, Result};
 
 /// The blocks that the indexes list.
 struct Index {
@@ -44,14 +44,16 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     let mut known = None;
     match index(&packed, &request.limits) {
         Ok(index) if index.len <= i64::MAX as u64 => {
+            let is_checked = index.blocks.iter().all(xz::Block::is_checked);
             let largest = index.blocks.iter().map(|b| b.len).max().unwrap_or(0);
             if largest <= LARGEST_BLOCK {
+                let checksums = if is_checked { Checksums::Every } else { Checksums::None };
                 let input = packed.input();
                 let unit = largest.clamp(64 << 10, 4 << 20) as u32;
-                let disk = Arc::new(Blocks::new(Index { input, index, unit }));
-                return Ok(image(packed, "blocks", "lzma2", disk));
+                let disk = Arc::new(Blocks::new(Index { input, index, unit }, &request.entry.name));
+                return Ok(image(packed, "blocks", "lzma2", disk, checksums));
             }
-            known = Some(Known { len: index.len, crc32: None });
+            known = Some(Known { len: index.len, crc32: None, is_checked });
         }
         Err(tintype_codec::Error::Io(e)) => return Err(lift(e.into())),
         // Something follows, or the end is missing: the decoder gets as far as it can and says what is wrong.

@@ -2,7 +2,7 @@ use super::*;
 use liblzma::stream::{Check, Stream};
 use std::io::Write as _;
 use tintype_core::testing::{Model, check_source, open_bytes};
-use tintype_core::{Kind, Severity};
+use tintype_core::{Checksums, Kind, Severity};
 
 fn packed(pieces: &[&[u8]], check: Check) -> Vec<u8> {
     let stream = Stream::new_easy_encoder(0, check).unwrap();
@@ -46,7 +46,7 @@ fn streams_of_every_kind_are_read() {
         for (what, file, warnings) in files {
             let image = read::open(&open_bytes("d.xz", file)).unwrap_or_else(|e| panic!("{what}: {}", e.chain()));
             check_source(&*image.disk, &model);
-            assert_eq!(image.warnings.len(), warnings, "{what}");
+            assert_eq!(image.notes().len(), warnings, "{what}");
             assert_eq!(image.variant, if warnings == 0 { "blocks" } else { "stream" }, "{what}");
         }
     }
@@ -59,7 +59,7 @@ fn cuts_and_flipped_bits_are_found() {
     let read = |file: Vec<u8>| {
         read::open(&open_bytes("d.xz", file)).and_then(|image| {
             let mut bytes = vec![0; image.disk.len().min(1 << 20) as usize];
-            image.disk.read_at(&mut bytes, 0).map(|()| (bytes, image.warnings))
+            image.disk.read_at(&mut bytes, 0).map(|()| (bytes, image.notes()))
         })
     };
     for cut in (0..whole.len()).step_by(37 * 11) {
@@ -82,4 +82,23 @@ fn cuts_and_flipped_bits_are_found() {
             }
         }
     }
+}
+
+#[test]
+fn only_what_has_checks_is_called_proved() {
+    let model = model(250_000);
+    for (check, proved) in [
+        (Check::None, Checksums::None),
+        (Check::Crc32, Checksums::Every),
+        (Check::Crc64, Checksums::Every),
+        (Check::Sha256, Checksums::Every),
+    ] {
+        let file = blocks(&model.bytes, check);
+        assert_eq!(read::open(&open_bytes("d.xz", file.clone())).unwrap().checksums, proved);
+        let whole = if proved == Checksums::None { proved } else { Checksums::Whole };
+        let image = read::open(&open_bytes("d.xz", [file, b"something".to_vec()].concat())).unwrap();
+        assert_eq!((image.checksums, image.damage.len()), (whole, 1));
+    }
+    let mixed = [one_block(&model.bytes), packed(&[&model.bytes], Check::None)].concat();
+    assert_eq!(read::open(&open_bytes("d.xz", mixed)).unwrap().checksums, Checksums::None);
 }

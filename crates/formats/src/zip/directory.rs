@@ -81,6 +81,9 @@ pub(super) fn only(source: &dyn Source, limits: &Limits) -> Result<Only> {
             break;
         }
     }
+    if files.len() <= 1 && !rest.is_empty() {
+        return Err(Error::corrupt("zip: the directory has more entries than the end record says").at(directory.at));
+    }
     let [(entry, name, extra)] = files[..] else {
         let names: Vec<_> = files.iter().map(|(_, name, _)| String::from_utf8_lossy(name)).collect();
         let found = if names.is_empty() { "no file".to_owned() } else { format!("{} ...", names.join(", ")) };

@@ -25,7 +25,6 @@ pub static FORMAT: Format = Format {
         split: false,
         unknown_len: false,
         stream: false,
-        checksums: true,
     },
     options: &[],
     probe,

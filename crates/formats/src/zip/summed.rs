@@ -8,13 +8,23 @@ use tintype_core::{Error, Result, Shape, Source};
 pub(super) struct Summed {
     inner: Arc<dyn Source>,
     crc32: u32,
-    // How far it has been read in order, and the checksum up to there.
-    running: Mutex<(u64, Crc32)>,
+    name: String,
+    running: Mutex<Running>,
+}
+
+/// How far it has been read in order.
+struct Running {
+    at: u64,
+    crc32: Crc32,
+    /// Reading all of it has shown that something is wrong, and the end cannot be read until that is no longer so.
+    failed: bool,
 }
 
 impl Summed {
-    pub fn new(inner: Arc<dyn Source>, crc32: u32) -> Self {
-        Summed { inner, crc32, running: Mutex::new((0, Crc32::new())) }
+    /// `name` is the file that errors are about.
+    pub fn new(inner: Arc<dyn Source>, crc32: u32, name: &str) -> Self {
+        let running = Mutex::new(Running { at: 0, crc32: Crc32::new(), failed: false });
+        Summed { inner, crc32, name: name.to_owned(), running }
     }
 }
 
@@ -24,17 +34,22 @@ impl Source for Summed {
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
-        self.inner.read_at(buf, offset)?;
+        self.inner.read_at(buf, offset).map_err(|e| e.in_path(&self.name))?;
+        let end = offset + buf.len() as u64;
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if offset == 0 {
-            *running = (0, Crc32::new());
+            (running.at, running.crc32) = (0, Crc32::new());
         }
-        if running.0 == offset && !buf.is_empty() {
-            running.1.update(buf);
-            running.0 += buf.len() as u64;
-            if running.0 == self.len() && running.1.value() != self.crc32 {
-                return Err(Error::corrupt("the checksum of the whole content does not match").at(self.len()));
+        if running.at == offset && !buf.is_empty() {
+            running.crc32.update(buf);
+            running.at = end;
+            if end == self.len() {
+                running.failed = running.crc32.value() != self.crc32;
             }
+        }
+        if running.failed && end == self.len() {
+            let what = "the checksum of the whole content does not match";
+            return Err(Error::corrupt(what).in_path(&self.name).at(offset));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@ use super::*;
 use tintype_codec::checksum::crc32;
 use tintype_codec::deflate::{Compressor, Level};
 use tintype_core::testing::{Model, check_source, open_bytes};
-use tintype_core::{Kind, State};
+use tintype_core::{Checksums, Kind, State};
 
 #[derive(Clone, Copy, Default)]
 struct Made {
@@ -121,5 +121,40 @@ fn cuts_and_flipped_bits_are_found() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn the_checksum_of_the_whole_is_compared_and_stays_wrong() {
+    let model = Model::noise(300_000, 4);
+    for made in all() {
+        let mut file = archive(&[("d.img", &model.bytes)], made);
+        // Noise is stored by either method, so that a flip is a flip.
+        file[200_000] ^= 4;
+        let image = read::open(&open_bytes("d.zip", file)).unwrap();
+        assert_eq!(image.checksums, Checksums::Whole);
+        let mut buf = vec![0; 100_000];
+        image.disk.read_at(&mut buf, 0).unwrap();
+        image.disk.read_at(&mut buf, 100_000).unwrap();
+        for _ in 0..2 {
+            let e = image.disk.read_at(&mut buf, 200_000).expect_err("the checksum does not match");
+            assert_eq!((e.kind(), e.path().is_some()), (Kind::Corrupt, true), "{e}");
+            // Asked for in pieces, the end still fails.
+            assert!(image.disk.read_at(&mut buf[..4096], 300_000 - 4096).is_err());
+        }
+    }
+}
+
+#[test]
+fn a_directory_that_hides_content_is_corrupt() {
+    let plain = vec![0; 1 << 16];
+    let made = Made { deflated: true, descriptor: true, wide: false };
+    let good = archive(&[("d.img", &plain)], made);
+    let entry = good.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
+    let end = good.windows(4).position(|w| w == b"PK\x05\x06").unwrap();
+    for (at, bit) in [(entry + 26, 0), (end + 10, 0)] {
+        let mut file = good.clone();
+        file[at] ^= 1 << bit;
+        assert_eq!(read::open(&open_bytes("d.zip", file)).err().map(|e| e.kind()), Some(Kind::Corrupt), "{at}");
     }
 }

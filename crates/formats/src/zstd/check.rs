@@ -1,8 +1,7 @@
 //! Checking zstd without decoding it.
 
 use super::layout::{Scan, Table};
-use super::read::foreign_data;
-use crate::packed::Packed;
+use crate::packed::{Packed, foreign_data};
 use tintype_core::{Finding, Kind, OpenRequest, Result};
 
 /// Holds the seek table, if there is one, against the frames it lists, and walks through all headers.
@@ -21,11 +20,11 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
             }
         }
         Ok(None) => {}
-        Err(e) if e.kind() == Kind::Corrupt => findings.push(Finding::damage(e.chain())),
-        Err(e) => return Err(e),
+        Err(e) if e.kind() == Kind::Io => return Err(e),
+        Err(e) => findings.push(Finding::damage(e.chain())),
     }
     if let Scan::Whole { foreign: Some(offset), .. } = Table::scan(&packed.input(), &request.limits, &*request.watch)? {
-        findings.push(Finding::warning(foreign_data(offset)).in_file(file, offset));
+        findings.push(foreign_data(&packed, offset));
     }
     Ok(findings)
 }

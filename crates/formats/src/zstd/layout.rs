@@ -4,7 +4,7 @@ use crate::packed::{Block, Input, LARGEST_BLOCK, Layout, lift};
 use std::sync::{Mutex, PoisonError};
 use tintype_codec::checksum::xxh64;
 use tintype_codec::stream::Input as _;
-use tintype_codec::zstd::{Decompressor, Frames, parse_frame_header};
+use tintype_codec::zstd::{Decompressor, Frame, FrameHeader, Frames, parse_frame_header};
 use tintype_codec::zstd_seekable::{self, Entry};
 use tintype_core::{Error, Event, Limits, Result, Watch};
 
@@ -19,6 +19,8 @@ pub(super) struct Table {
     sums: Vec<(u64, u64)>,
     /// From the seek table: one for each frame, or none at all.
     checksums: Vec<u32>,
+    /// Every frame has a checksum here, or has to have one of its own.
+    checked: bool,
     len: u64,
     packed_len: u64,
     largest: u32,
@@ -30,7 +32,7 @@ pub(super) enum Scan {
     /// All frames say their length, and are small enough to be decoded whole.
     Whole { table: Table, foreign: Option<u64> },
     /// One frame that says its length but is large, and nothing else with content.
-    One { len: u64 },
+    One { len: u64, is_checked: bool },
     /// Anything else.
     Other,
 }
@@ -42,6 +44,7 @@ impl Table {
             frames: Vec::new(),
             sums: Vec::new(),
             checksums: Vec::new(),
+            checked: true,
             len: 0,
             packed_len: 0,
             largest: 0,
@@ -71,6 +74,11 @@ impl Table {
         self.largest.into()
     }
 
+    /// Whether every frame that is decoded was verified by a checksum.
+    pub fn is_checked(&self) -> bool {
+        self.checked
+    }
+
     /// Bytes of all frames in the file.
     pub fn packed_len(&self) -> u64 {
         self.packed_len
@@ -88,6 +96,18 @@ impl Table {
             table.push(entry.packed_len, entry.len)?;
             table.checksums.extend(entry.checksum);
         }
+        // A frame that is listed without content would be left out.
+        let empty = entries.iter().enumerate().filter(|(_, e)| e.len == 0).map(|(index, _)| index);
+        for (n, index) in empty.enumerate() {
+            if n >= MOST_EMPTY || !table.is_honest(index)? {
+                return Err(Error::corrupt("seekable zstd: the table lists frames without content that have some"));
+            }
+        }
+        if table.checksums.is_empty() {
+            // One writer made all of them: they are like the first, and a frame that is not is told of when it is decoded.
+            let first = entries.iter().position(|e| e.len > 0);
+            table.checked = first.map_or(Ok(true), |index| table.says_checksum(index))?;
+        }
         Ok(Some(table))
     }
 
@@ -95,7 +115,7 @@ impl Table {
     pub fn scan(input: &Input, limits: &Limits, watch: &dyn Watch) -> Result<Scan> {
         let most = limits.tables / size_of::<(u32, u32)>() as u64 / 2;
         let mut table = Table::new(input.clone());
-        let (mut with_content, mut large) = (0u64, None);
+        let (mut with_content, mut large, mut checked) = (0u64, None, true);
         let mut foreign = None;
         for frame in Frames::new(Box::new(input.clone())) {
             let frame = match frame {
@@ -116,7 +136,11 @@ impl Table {
                 None => 0,
                 Some(header) => match header.content {
                     // A length that the blocks cannot hold is a lie; the decoder finds out.
-                    Some(len) if len <= frame.content_bound => len,
+                    Some(0) if !is_empty(&frame, &header) => return Ok(Scan::Other),
+                    Some(len) if len <= frame.content_bound => {
+                        checked &= len == 0 || header.checksum;
+                        len
+                    }
                     _ => return Ok(Scan::Other),
                 },
             };
@@ -134,21 +158,34 @@ impl Table {
             }
         }
         Ok(match large {
-            None => Scan::Whole { table, foreign },
-            Some(len) if foreign.is_none() => Scan::One { len },
+            None => Scan::Whole { table: Table { checked, ..table }, foreign },
+            Some(len) if foreign.is_none() => Scan::One { len, is_checked: checked },
             Some(_) => Scan::Other,
         })
     }
 
     /// Whether the frame at `index` is what the table says, by its header alone.
     pub fn is_honest(&self, index: usize) -> Result<bool> {
-        let (_, len) = self.frames[index];
-        let mut head = [0; 18];
-        let n = self.input.clone().read_at(&mut head, self.place(index).0).map_err(|e| lift(e.into()))?;
+        let (packed_len, len) = self.frames[index];
+        let head = self.head(index)?;
+        let header = parse_frame_header(&head);
         if len == 0 {
-            return Ok(true);
+            let is_skippable = matches!(head[..], [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]);
+            return Ok(is_skippable || packed_len == 0 || header.is_ok_and(|h| packed_len as usize <= h.len + EMPTY));
         }
-        Ok(parse_frame_header(&head[..n]).is_ok_and(|h| h.content.is_none_or(|c| c == u64::from(len))))
+        Ok(header.is_ok_and(|h| h.content.is_none_or(|c| c == u64::from(len))))
+    }
+
+    /// Whether the frame at `index` says that it has a checksum; one that says nothing cannot be decoded either.
+    pub fn says_checksum(&self, index: usize) -> Result<bool> {
+        Ok(parse_frame_header(&self.head(index)?).map_or(true, |header| header.checksum))
+    }
+
+    fn head(&self, index: usize) -> Result<Vec<u8>> {
+        let mut head = vec![0; 18];
+        let n = self.input.clone().read_at(&mut head, self.place(index).0).map_err(|e| lift(e.into()))?;
+        head.truncate(n);
+        Ok(head)
     }
 
     /// Where a frame and its content begin.
@@ -171,6 +208,16 @@ impl Table {
         }
         None
     }
+}
+
+/// Most frames without content that a seek table may list.
+const MOST_EMPTY: usize = 1024;
+/// Bytes after the header of a frame without content: one block header, and a checksum.
+const EMPTY: usize = 3 + 4;
+
+/// Whether nothing is in a frame that says so.
+fn is_empty(frame: &Frame, header: &FrameHeader) -> bool {
+    frame.len <= (header.len + EMPTY) as u64
 }
 
 /// Bytes of the longest frame with `len` bytes of content that is decoded whole: incompressible data is hardly longer, and a
@@ -204,6 +251,12 @@ impl Layout for Table {
                 Err(e) => return Err(lift(e.into())),
             }
         }
+        let index = self.index_of(block.out_offset);
+        let stored = index.and_then(|index| self.checksums.get(index));
+        let has_own = parse_frame_header(&packed).is_ok_and(|header| header.checksum);
+        if self.checked && stored.is_none() && !has_own {
+            return Err(Error::corrupt("a frame has no checksum where the others have one"));
+        }
         let pooled = self.decoders.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut decoder = match pooled {
             Some(decoder) => decoder,
@@ -222,7 +275,6 @@ impl Layout for Table {
             }
             Err(e) => return Err(lift(e)),
         }
-        let stored = self.index_of(block.out_offset).and_then(|index| self.checksums.get(index));
         if stored.is_some_and(|stored| *stored != xxh64(out) as u32) {
             return Err(Error::corrupt("the checksum of a frame in the seek table does not match"));
         }

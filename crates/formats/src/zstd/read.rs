@@ -1,11 +1,11 @@
 //! Opening zstd.
 
 use super::layout::{Scan, Table};
-use crate::packed::{Blocks, Known, LARGEST_BLOCK, Packed, Spec, WINDOW, image, streamed};
+use crate::packed::{Blocks, Known, LARGEST_BLOCK, Packed, Spec, WINDOW, foreign_data, image, streamed};
 use std::sync::Arc;
 use tintype_codec::stream::Kind;
 use tintype_codec::zstd::{FrameHeader, parse_frame_header};
-use tintype_core::{Event, Image, OpenRequest, Result, human_size};
+use tintype_core::{Checksums, Event, Image, OpenRequest, Result, human_size};
 
 /// Windows above this are told of.
 const LARGE: u64 = 128 << 20;
@@ -25,14 +25,12 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     }
     match Table::seekable(&input, &request.limits) {
         Ok(Some(table)) if table.largest() <= LARGEST_BLOCK => {
-            return Ok(image(packed, "seekable", "zstd", Arc::new(Blocks::new(table))));
+            return Ok(blocks(packed, "seekable", table));
         }
         Ok(_) => {}
+        Err(e) if e.kind() == tintype_core::Kind::Io => return Err(e),
         // Frames do not need the table.
-        Err(e) if e.kind() == tintype_core::Kind::Corrupt => {
-            packed.warnings.push(format!("{}; it is not used", e.what()))
-        }
-        Err(e) => return Err(e),
+        Err(e) => packed.warnings.push(format!("{}; it is not used", e.what())),
     }
     let title = format!("looking for the frames of {}", request.entry.name);
     request.watch.event(&Event::Begin { title, total: Some(packed.source.len()) });
@@ -40,14 +38,20 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     request.watch.event(&Event::End);
     let known = match scan? {
         Scan::Whole { table, foreign } => {
-            packed.warnings.extend(foreign.map(foreign_data));
-            return Ok(image(packed, "frames", "zstd", Arc::new(Blocks::new(table))));
+            packed.damage.extend(foreign.map(|offset| foreign_data(&packed, offset)));
+            return Ok(blocks(packed, "frames", table));
         }
-        Scan::One { len } => Some(Known { len, crc32: None }),
+        Scan::One { len, is_checked } => Some(Known { len, crc32: None, is_checked }),
         Scan::Other => None,
     };
     let spec = Spec { kind: Kind::Zstd, memory: WINDOW, live: live(first) };
     streamed(request, packed, "stream", "zstd", spec, known)
+}
+
+fn blocks(packed: Packed, variant: &str, table: Table) -> Image {
+    let checksums = if table.is_checked() { Checksums::Every } else { Checksums::None };
+    let disk = Arc::new(Blocks::new(table, &packed.files[0]));
+    image(packed, variant, "zstd", disk, checksums)
 }
 
 fn first_header(packed: &Packed) -> Result<Option<FrameHeader>> {
@@ -61,8 +65,4 @@ fn live(first: Option<FrameHeader>) -> usize {
     const TOGETHER: u64 = 32 << 20;
     let window = first.map_or(TOGETHER, |header| header.window);
     (TOGETHER / window.max(1)).clamp(1, 4) as usize
-}
-
-pub(super) fn foreign_data(offset: u64) -> String {
-    format!("something else follows the compressed data, from byte {offset} of the file; it was left out")
 }

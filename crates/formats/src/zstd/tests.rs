@@ -5,7 +5,7 @@ use tintype_codec::zstd_seekable::{Entry, encode_table};
 use tintype_core::testing::{
     MemoryOutlet, Model, Recorder, Step, check_source, check_writer, create_request, feed_model, open_bytes,
 };
-use tintype_core::{Checkpoint, Kind as ErrorKind, Seal, Severity};
+use tintype_core::{Checkpoint, Checksums, Kind as ErrorKind, Seal, Severity};
 
 const STATES: [State; 2] = [State::Data, State::Zero];
 
@@ -84,7 +84,7 @@ fn frames_of_every_kind_are_read() {
     for (what, file, variant, warnings) in files {
         let image = read::open(&open_bytes("d.zst", file)).unwrap_or_else(|e| panic!("{what}: {}", e.chain()));
         check_source(&*image.disk, &model);
-        assert_eq!((&image.variant[..], image.warnings.len()), (variant, warnings), "{what}: {:?}", image.warnings);
+        assert_eq!((&image.variant[..], image.notes().len()), (variant, warnings), "{what}: {:?}", image.notes());
     }
 }
 
@@ -131,7 +131,7 @@ fn a_flipped_bit_is_found_or_does_no_harm() {
             let read = read::open(&open_bytes("d.zst", file)).and_then(|image| {
                 let mut bytes = vec![0; image.disk.len().min(1 << 24) as usize];
                 image.disk.read_at(&mut bytes, 0)?;
-                Ok((bytes, image.warnings))
+                Ok((bytes, image.notes()))
             });
             match read {
                 // The flag that announces the checksum is not covered by it.
@@ -194,5 +194,79 @@ fn every_prefix_of_the_writing_can_be_gone_on_with() {
         feed_model(&mut *resumed.sink, &model, resumed.offset, len, 1).unwrap();
         resumed.sink.finish(&Seal { len, ..Seal::default() }).unwrap();
         assert!(folder.bytes("d.zst").unwrap() == whole, "the same as without the interruption");
+    }
+}
+
+#[test]
+fn only_what_has_checksums_is_called_proved() {
+    let model = Model::mixed(100_000, &STATES, 512, 12);
+    let (head, tail) = model.bytes.split_at(40_000);
+    let bare = |plain: &[u8]| {
+        let mut out = Vec::new();
+        Compressor::new(3, Checksum::Omitted).unwrap().frame(plain, &mut out).unwrap();
+        out
+    };
+    let table = |frames: [Vec<u8>; 2], sums: [Option<u32>; 2]| {
+        let mut out = frames.concat();
+        let entry = |i: usize, plain: &[u8]| Entry {
+            packed_len: frames[i].len() as u32,
+            len: plain.len() as u32,
+            checksum: sums[i],
+        };
+        encode_table(&[entry(0, head), entry(1, tail)], &mut out).unwrap();
+        out
+    };
+    let sums = [head, tail].map(|p| Some(tintype_codec::checksum::xxh64(p) as u32));
+    let files = [
+        ("ours", written(&model, "zstd"), Checksums::Every),
+        ("one frame", frame(&model.bytes), Checksums::Every),
+        ("one bare frame", bare(&model.bytes), Checksums::None),
+        ("the second is bare", [frame(head), bare(tail)].concat(), Checksums::None),
+        ("a bare frame without length", [frame(head), unsized_frame(tail)].concat(), Checksums::None),
+        ("summed by the table", table([bare(head), bare(tail)], sums), Checksums::Every),
+        ("bare frames in a table", table([bare(head), bare(tail)], [None; 2]), Checksums::None),
+        ("frames in a table", table([frame(head), frame(tail)], [None; 2]), Checksums::Every),
+    ];
+    for (what, file, proved) in files {
+        let image = read::open(&open_bytes("d.zst", file)).unwrap();
+        assert_eq!(image.checksums, proved, "{what}");
+        check_source(&*image.disk, &model);
+    }
+    // A table is not read frame by frame: the one that has no checksum is found when it is decoded.
+    let image = read::open(&open_bytes("d.zst", table([frame(head), bare(tail)], [None; 2]))).unwrap();
+    assert_eq!(image.checksums, Checksums::Every);
+    image.disk.read_at(&mut [0; 100], 0).unwrap();
+    assert_eq!(image.disk.read_at(&mut [0; 100], 50_000).err().map(|e| e.kind()), Some(ErrorKind::Corrupt));
+}
+
+#[test]
+fn content_that_is_said_not_to_be_there_is_missed() {
+    let plain = vec![7; 1 << 20];
+    let good = frame(&plain);
+    let mut file = good.clone();
+    encode_table(&[Entry { packed_len: good.len() as u32, len: 0, checksum: None }], &mut file).unwrap();
+    assert_eq!(check::check(&open_bytes("d.zst", file.clone())).unwrap()[0].severity, Severity::Damage);
+    assert_eq!(read::open(&open_bytes("d.zst", file)).unwrap().disk.len(), 1 << 20, "the frame knows better");
+    let header = tintype_codec::zstd::parse_frame_header(&good).unwrap();
+    let at = good.windows(4).take(header.len).position(|w| w == (1u32 << 20).to_le_bytes()).unwrap();
+    let mut file = good.clone();
+    file[at..at + 4].fill(0);
+    let read = read::open(&open_bytes("d.zst", file));
+    assert_eq!(read.err().map(|e| e.kind()), Some(ErrorKind::Corrupt));
+}
+
+#[test]
+fn a_footer_that_cannot_be_right_does_not_hide_the_frames() {
+    let model = Model::mixed(100_000, &STATES, 512, 13);
+    let whole = written(&model, "zstd");
+    // The count of frames, and a reserved bit.
+    for (back, bit) in [(6, 7), (5, 4)] {
+        let mut file = whole.clone();
+        let at = file.len() - back;
+        file[at] ^= 1 << bit;
+        let image = read::open(&open_bytes("d.zst", file.clone())).unwrap();
+        assert_eq!((&image.variant[..], image.warnings.len()), ("frames", 1));
+        check_source(&*image.disk, &model);
+        assert_eq!(check::check(&open_bytes("d.zst", file)).unwrap()[0].severity, Severity::Damage);
     }
 }

@@ -208,6 +208,6 @@ pub(super) fn resume(request: &CreateRequest, checkpoints: &[Checkpoint]) -> Res
         return Err(wrong("is shorter than what was written of it"));
     }
     file.set_len(table.packed_len())?;
-    let stored = Arc::new(Blocks::new(table));
+    let stored = Arc::new(Blocks::new(table, &request.name));
     Ok(Resumed { sink: writer(request, file, frames)?, offset, stored })
 }
