@@ -273,6 +273,11 @@ impl Scan {
     pub(super) fn segment(&mut self, limits: &Limits) -> Result<Ending> {
         let index = self.segments.len() - 1;
         let file = self.segments[index].clone();
+        let mut head = FileHeader::new_zeroed();
+        file.source.read_at(zerocopy::IntoBytes::as_mut_bytes(&mut head), 0).map_err(|e| e.in_path(&file.name))?;
+        if (head.fields_start, head.fields_end.get()) != (1, 0) {
+            self.note(Weight::Damage, &file.name, 8, "the marks around the segment number are damaged");
+        }
         let segment = u32::try_from(index).map_err(|_| Error::limit("too many segment files"))?;
         let len = file.source.len();
         let mut at = FileHeader::LEN;
