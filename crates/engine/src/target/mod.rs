@@ -1,5 +1,10 @@
 //! Where a transfer goes: files in the making, a drive, or a stream.
 
+mod site;
+
+pub use site::Lock;
+
+use self::site::Site;
 use crate::identity::{SourceId, resembles};
 use crate::journal::{self, Header, JOURNAL, Journal, Record};
 use crate::report::{Report, now};
@@ -8,8 +13,7 @@ use std::sync::Arc;
 use tintype_core::{
     Compression, CreateRequest, Error, Extent, Facts, Format, Locator, Options, Order, Outlet, PARTIAL, Partial,
 };
-use tintype_core::{Kind, Opener, Place, Result, Shape, Sink, Source};
-use tintype_device::folder::{Folder, Reach};
+use tintype_core::{Kind, Place, Result, Shape, Sink, Source};
 
 /// What was asked for a target.
 #[derive(Clone, Debug, Default)]
@@ -121,11 +125,6 @@ pub struct Files {
     pub replaces: Vec<String>,
     /// Keeps a second run away.
     pub lock: Lock,
-}
-
-/// A lock that ends with the process.
-pub struct Lock {
-    _file: std::fs::File,
 }
 
 /// How a target can be begun.
@@ -250,28 +249,7 @@ pub fn prepare(wish: &Wish, content: &Content<'_>, overwrite: Overwrite, report:
         create.order = Order::Ascending;
         return Ok(ready("-".into(), format, begin(format, &create)?, None, Spot::Stream));
     }
-    let path = locator.path()?;
-    if let Ok(meta) = std::fs::metadata(path) {
-        use std::os::unix::fs::FileTypeExt;
-        if meta.file_type().is_block_device() {
-            return Err(
-                Error::denied("is a drive; an image goes into a file, and restore or clone write drives").in_path(path)
-            );
-        }
-        if meta.is_dir() {
-            return Err(Error::usage("is a folder; name the image inside it").in_path(path));
-        }
-        if !meta.is_file() {
-            return Err(Error::denied("is no regular file and is left alone; name a new file").in_path(path));
-        }
-    } else if path.starts_with("/dev") && !path.starts_with("/dev/shm") {
-        return Err(Error::denied("there is no such drive, and images do not belong in /dev").in_path(path));
-    }
-    let (folder, name) = Folder::of(path, Reach::Beside)?;
-    let name = format.first_name.map_or_else(|| name.clone(), |first| first(&name));
-    let path = &path.with_file_name(&name);
-    let folder_path = folder.path().to_path_buf();
-    let outlet: Arc<dyn Outlet> = Arc::new(folder);
+    let site = Site::of(locator.path()?, format)?;
     let mut header = Header {
         tintype_journal: journal::VERSION,
         program: crate::report::program(),
@@ -280,91 +258,115 @@ pub fn prepare(wish: &Wish, content: &Content<'_>, overwrite: Overwrite, report:
         request: request(content, wish, format),
         replaces: Vec::new(),
     };
-    let journal_name = format!("{name}{JOURNAL}");
-    if outlet.exists(&journal_name)? {
-        let lock = Lock::take(&folder_path.join(&journal_name))?;
-        // Read under the lock: until then another run may have gone on, or finished.
-        if let Some(found) = journal::read(&*outlet, &journal_name).map_err(|e| e.in_path(&folder_path))? {
-            let why = match content.again {
-                Again::Possible => same(&found.header, &header),
-                Again::Never => Err("it was begun before, and a stream cannot be read again".into()),
-            };
-            match why {
-                // What was written then is known to be wrong: it is made anew.
-                Ok(()) if found.rejected() => discard(&*outlet, &folder_path, &name)?,
-                Ok(()) => {
-                    let again = create.clone();
-                    match go_on(format, create, content, &folder_path, Arc::clone(&outlet), name.clone(), found, lock) {
-                        Ok(begun) => return Ok(begun),
-                        // Only --force gives up what may still be of use to somebody.
-                        Err(e) if overwrite == Overwrite::Replace && e.kind() != Kind::Cancelled => {
-                            discard(&*outlet, &folder_path, &name)?;
-                            create = again;
-                        }
-                        Err(e) if matches!(e.kind(), Kind::Denied | Kind::Usage | Kind::Cancelled) => return Err(e),
-                        Err(e) => {
-                            let kind = e.kind();
-                            let what = format!(
-                                "{}; the unfinished image cannot be gone on with: give --force to start anew",
-                                e.chain()
-                            );
-                            return Err(Error::new(kind, what));
-                        }
-                    }
-                }
-                Err(_) if overwrite == Overwrite::Replace => discard(&*outlet, &folder_path, &name)?,
-                Err(why) => {
-                    return Err(Error::denied(format!(
-                        "{}{PARTIAL} was begun by another command: {why}. Repeat that command to finish it, or give \
-                         --force to start anew",
-                        path.display()
-                    )));
-                }
-            }
-        }
-    }
-    let mut replaces = Vec::new();
-    if outlet.exists(&name)? {
-        if overwrite == Overwrite::Refuse
-            && let Some(done) = crate::report::read(report)
-            && done.request == header.request
-            && done.source.differs(content.source).is_none()
-            && done.source.same_attachment(content.source)
-            && done.files_are_there(&folder_path)
-        {
-            return Ok(Begun::Finished(Box::new(done)));
-        }
-        if overwrite == Overwrite::Refuse {
-            return Err(Error::denied("exists already and was left as it is; choose another name, or give --force")
-                .in_path(path));
-        }
-        replaces = older_files(path, &name);
-        header.replaces.clone_from(&replaces);
-    }
-    if format.caps.split
-        && overwrite == Overwrite::Refuse
-        && let Some(stray) = same_set(&folder_path, &name)?
+    create.name.clone_from(&site.name);
+    if site.outlet.exists(&site.journal())?
+        && let Some(begun) = unfinished(&site, format, &create, content, &header, overwrite)?
     {
-        let what = format!(
-            "{stray} lies here already and would be taken for a part of the image, or overwritten; move it away"
-        );
-        return Err(Error::denied(what).in_path(path));
+        return Ok(begun);
     }
+    if site.outlet.exists(&site.name)? {
+        if overwrite == Overwrite::Refuse {
+            return finished(&site, content, &header, report);
+        }
+        header.replaces = site.older_files();
+    }
+    if overwrite == Overwrite::Refuse
+        && format.caps.split
+        && let Some(stray) = site.same_set()?
+    {
+        let what = "lies here already and would be taken for a part of the image, or overwritten; move it away";
+        return Err(Error::denied(format!("{stray} {what}")).in_path(&site.path));
+    }
+    fresh(site, format, create, content, &header, overwrite)
+}
+
+/// What becomes of an unfinished image that lies there; `None` if it was given up.
+fn unfinished(
+    site: &Site,
+    format: &'static Format,
+    create: &CreateRequest,
+    content: &Content<'_>,
+    header: &Header,
+    overwrite: Overwrite,
+) -> Result<Option<Begun>> {
+    let lock = site.lock()?;
+    // Read under the lock: until then another run may have gone on, or finished.
+    let Some(found) = journal::read(&*site.outlet, &site.journal()).map_err(|e| e.in_path(&site.folder))? else {
+        return Ok(None);
+    };
+    let force = overwrite == Overwrite::Replace;
+    let why = match content.again {
+        Again::Possible => same(&found.header, header).err().map(|why| {
+            format!(
+                "was begun by another command: {why}. Repeat that command to finish it, or give --force to start anew"
+            )
+        }),
+        Again::Never => Some("is of a stream, which cannot be read again; give --force to start anew".into()),
+    };
+    if let Some(why) = why
+        && !force
+    {
+        return Err(Error::denied(format!("the unfinished image there {why}")).in_path(&site.path));
+    } else if content.again == Again::Possible && same(&found.header, header).is_ok() && !found.rejected() {
+        match go_on(format, create.clone(), content, site, &found, lock) {
+            Ok(begun) => return Ok(Some(begun)),
+            Err(e) if matches!(e.kind(), Kind::Denied | Kind::Usage | Kind::Cancelled) && !force => return Err(e),
+            Err(e) if e.kind() == Kind::Cancelled => return Err(e),
+            Err(e) if !force => {
+                let what =
+                    format!("{}; the unfinished image cannot be gone on with: give --force to start anew", e.chain());
+                return Err(Error::new(e.kind(), what));
+            }
+            // Only --force gives up what may still be of use to somebody.
+            Err(_) => {}
+        }
+    }
+    site.discard()?;
+    Ok(None)
+}
+
+/// The report of the same command, if it finished the image that lies there.
+fn finished(site: &Site, content: &Content<'_>, header: &Header, report: &Path) -> Result<Begun> {
+    match crate::report::read(report) {
+        Some(done)
+            if done.request == header.request
+                && done.source.differs(content.source).is_none()
+                && done.source.same_attachment(content.source)
+                && done.files_are_there(&site.folder) =>
+        {
+            Ok(Begun::Finished(Box::new(done)))
+        }
+        _ => {
+            let what = "exists already and was left as it is; choose another name, or give --force";
+            Err(Error::denied(what).in_path(&site.path))
+        }
+    }
+}
+
+/// Begins anew.
+fn fresh(
+    site: Site,
+    format: &'static Format,
+    mut create: CreateRequest,
+    content: &Content<'_>,
+    header: &Header,
+    overwrite: Overwrite,
+) -> Result<Begun> {
+    let Site { path, folder, outlet, name } = &site;
+    let journal_name = site.journal();
     for stale in [format!("{name}{PARTIAL}"), journal_name.clone()] {
         if outlet.exists(&stale)? {
-            if overwrite == Overwrite::Refuse && !stale.ends_with(JOURNAL) {
-                return Err(Error::denied(format!(
-                    "{stale} is in the way and has no journal; remove it, or give --force"
-                )));
+            if overwrite == Overwrite::Refuse && stale != journal_name {
+                let what = format!("{stale} is in the way and has no journal; remove it, or give --force");
+                return Err(Error::denied(what).in_path(path));
             }
             outlet.remove(&stale)?;
         }
     }
-    let journal = Journal::create(&*outlet, &journal_name, &header).map_err(|e| e.in_path(path))?;
-    let lock = Lock::take(&folder_path.join(&journal_name))?;
-    let partial = Arc::new(Partial::new(Arc::clone(&outlet), &replaces));
+    let journal = Journal::create(&**outlet, &journal_name, header).map_err(|e| e.in_path(path))?;
+    let lock = site.lock()?;
+    let partial = Arc::new(Partial::new(Arc::clone(outlet), &header.replaces));
     create.outlet = Arc::clone(&partial) as _;
-    create.name.clone_from(&name);
     let sink = match begin(format, &create) {
         Ok(sink) => sink,
         Err(e) => {
@@ -376,25 +378,19 @@ pub fn prepare(wish: &Wish, content: &Content<'_>, overwrite: Overwrite, report:
             return Err(e.in_path(path));
         }
     };
-    let journal = format.resume.is_some().then_some(journal);
-    let files = Files { format, folder: folder_path, outlet, partial, name, replaces, lock };
-    Ok(ready(path.to_string_lossy().into_owned(), format, sink, journal, Spot::Files(files)))
-}
-
-/// A file that would be taken for a part of the set that begins with `name`: the same name but for the digits of its ending.
-fn same_set(folder: &Path, name: &str) -> Result<Option<String>> {
-    let Some((stem, ending)) = name.rsplit_once('.') else { return Ok(None) };
-    let folder = Folder::open(folder, Reach::Beside)?;
-    let alike = |other: &String| {
-        other.rsplit_once('.').is_some_and(|(s, e)| {
-            s == stem
-                && e != ending
-                && e.len() == ending.len()
-                && ending.bytes().any(|b| b.is_ascii_digit())
-                && e.bytes().zip(ending.bytes()).all(|(x, y)| x == y || (x.is_ascii_digit() && y.is_ascii_digit()))
-        })
+    // Without checkpoints the journal only keeps other runs away.
+    let journal = (format.resume.is_some() && content.again == Again::Possible).then_some(journal);
+    let title = path.to_string_lossy().into_owned();
+    let files = Files {
+        format,
+        folder: folder.clone(),
+        outlet: Arc::clone(outlet),
+        partial,
+        name: name.clone(),
+        replaces: header.replaces.clone(),
+        lock,
     };
-    Ok(Opener::list(&folder)?.into_iter().find(alike))
+    Ok(ready(title, format, sink, journal, Spot::Files(files)))
 }
 
 fn begin(format: &'static Format, create: &CreateRequest) -> Result<Box<dyn Sink>> {
@@ -415,18 +411,17 @@ fn ready(name: String, format: &'static Format, sink: Box<dyn Sink>, journal: Op
     }))
 }
 
-#[allow(clippy::too_many_arguments, reason = "everything that was found about the target, used once")]
+/// Takes the unfinished image up where its journal ends.
 fn go_on(
     format: &'static Format,
     mut create: CreateRequest,
     content: &Content<'_>,
-    folder: &Path,
-    outlet: Arc<dyn Outlet>,
-    name: String,
-    found: journal::Found,
+    site: &Site,
+    found: &journal::Found,
     lock: Lock,
 ) -> Result<Begun> {
-    let journal_name = format!("{name}{JOURNAL}");
+    let Site { folder, outlet, name, .. } = site;
+    let journal_name = site.journal();
     if let Some((files, replaces, report)) = found.sealed() {
         let report = serde_json::from_value(report.clone())
             .map_err(|e| Error::corrupt("the journal's report cannot be read").in_path(&journal_name).because(e))?;
@@ -434,26 +429,25 @@ fn go_on(
             files: files.to_vec(),
             replaces: replaces.to_vec(),
             report: Box::new(report),
-            outlet,
-            name,
+            outlet: Arc::clone(outlet),
+            name: name.clone(),
             lock,
         });
     }
     let replaces = found.header.replaces.clone();
-    if !replaces.contains(&name) && outlet.exists(&name)? {
+    if !replaces.contains(name) && outlet.exists(name)? {
         let what =
             "has come to exist since this image was begun, and was left as it is; move it away, and repeat the command";
-        return Err(Error::denied(what).in_path(folder.join(&name)));
+        return Err(Error::denied(what).in_path(folder.join(name)));
     }
-    let partial = Arc::new(Partial::new(Arc::clone(&outlet), &replaces));
+    let partial = Arc::new(Partial::new(Arc::clone(outlet), &replaces));
     create.outlet = Arc::clone(&partial) as _;
-    create.name.clone_from(&name);
     let checkpoints = found.checkpoints()?;
-    let mut journal = Journal::reopen(&*outlet, &journal_name, &found)?;
+    let mut journal = Journal::reopen(&**outlet, &journal_name, found)?;
     let mut resumptions = found.resumptions();
     let (sink, from, stored) = match format.resume {
         Some(resume) if !checkpoints.is_empty() => {
-            let resumed = resume(&create, &checkpoints).map_err(|e| e.in_path(folder.join(&name)))?;
+            let resumed = resume(&create, &checkpoints).map_err(|e| e.in_path(folder.join(name)))?;
             // A drive without a serial number that was attached anew may be another one.
             if !found.header.source.same_attachment(content.source)
                 && let Some(bytes) = content.bytes
@@ -473,7 +467,15 @@ fn go_on(
     journal.add(&Record::Resumed { at: at.clone(), offset: from })?;
     resumptions.push((at, from));
     let lost = found.lost(from);
-    let files = Files { format, folder: folder.to_path_buf(), outlet, partial, name, replaces, lock };
+    let files = Files {
+        format,
+        folder: folder.clone(),
+        outlet: Arc::clone(outlet),
+        partial,
+        name: name.clone(),
+        replaces,
+        lock,
+    };
     Ok(Begun::Ready(Box::new(Prepared {
         name: folder.join(&files.name).to_string_lossy().into_owned(),
         format: format.name,
@@ -518,47 +520,6 @@ pub(crate) fn same(old: &Header, new: &Header) -> Result<(), String> {
     }
 }
 
-/// Removes an unfinished image: its files, as far as their names tell, and its journal.
-fn discard(outlet: &dyn Outlet, folder: &Path, name: &str) -> Result<()> {
-    let mut stale = vec![format!("{name}{PARTIAL}"), format!("{name}{JOURNAL}")];
-    while let Some(segment) = same_set_partial(folder, name, &stale)? {
-        stale.push(segment);
-    }
-    for file in stale {
-        if outlet.exists(&file)? {
-            outlet.remove(&file)?;
-        }
-    }
-    Ok(())
-}
-
-/// A further partial segment of the set that begins with `name`, which is not in `known`.
-fn same_set_partial(folder: &Path, name: &str, known: &[String]) -> Result<Option<String>> {
-    let Some((stem, ending)) = name.rsplit_once('.') else { return Ok(None) };
-    let names = Opener::list(&Folder::open(folder, Reach::Beside)?)?;
-    Ok(names.into_iter().find(|other| {
-        let inner = other.strip_suffix(PARTIAL).and_then(|n| n.rsplit_once('.'));
-        inner.is_some_and(|(s, e)| s == stem && e.len() >= ending.len() && e.len() <= ending.len() + 3)
-            && !known.contains(other)
-    }))
-}
-
-/// The files of the image at `path`, which is about to be replaced; only itself if it cannot be opened.
-fn older_files(path: &Path, name: &str) -> Vec<String> {
-    let inputs = crate::open::Inputs {
-        from: None,
-        reach: Reach::Beside,
-        map: None,
-        sidecars: None,
-        watch: Arc::new(tintype_core::Silent::default()),
-    };
-    let locator = if path.is_absolute() { path.to_path_buf() } else { Path::new(".").join(path) };
-    match crate::open::open(&locator.to_string_lossy(), &inputs) {
-        Ok(opened) if opened.image.files.len() > 1 => opened.image.files,
-        _ => vec![name.to_owned()],
-    }
-}
-
 impl Prepared {
     /// Removes what was made for a target into which nothing was written yet, because the work will not begin after all.
     pub fn withdraw(self) -> Result<()> {
@@ -574,21 +535,5 @@ impl Prepared {
             files.outlet.remove(&format!("{}{JOURNAL}", files.name))?;
         }
         Ok(())
-    }
-}
-
-impl Lock {
-    /// Locks the file at `path`, or says that another run has it.
-    pub fn take(path: &Path) -> Result<Lock> {
-        let file = std::fs::File::open(path).map_err(|e| Error::io("cannot open", e).in_path(path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: file }),
-            Err(std::fs::TryLockError::WouldBlock) => {
-                Err(Error::denied("another run of tintype is working on this target; wait for it, or stop it")
-                    .in_path(path))
-            }
-            // A file system without locks cannot keep a second run away; that is no reason to refuse the first.
-            Err(std::fs::TryLockError::Error(_)) => Ok(Lock { _file: file }),
-        }
     }
 }
