@@ -79,6 +79,19 @@ pub enum Compression {
     },
 }
 
+impl Compression {
+    /// The word for it, without a level.
+    pub fn word(&self) -> &str {
+        match self {
+            Compression::None => "none",
+            Compression::Empty => "empty",
+            Compression::Fast => "fast",
+            Compression::Best => "best",
+            Compression::Codec { name, .. } => name,
+        }
+    }
+}
+
 impl FromStr for Compression {
     type Err = Error;
 

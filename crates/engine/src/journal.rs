@@ -6,7 +6,7 @@
 use crate::identity::SourceId;
 use crate::pipeline::Journaling;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tintype_core::{Checkpoint, Error, Extent, File, Outlet, Result, State};
 
 /// What the name of a journal ends in.
@@ -173,18 +173,18 @@ pub fn read(outlet: &dyn Outlet, name: &str) -> Result<Option<Found>> {
     Ok(Some(Found { header, records, end }))
 }
 
-/// A journal that is being kept.
+/// A journal that is being kept. Clones write to the same one, each behind what the others wrote.
 #[derive(Clone)]
 pub struct Journal {
     file: Arc<dyn File>,
-    end: u64,
+    end: Arc<Mutex<u64>>,
 }
 
 impl Journal {
     /// Begins a new journal, durably.
     pub fn create(outlet: &dyn Outlet, name: &str, header: &Header) -> Result<Self> {
         let file = outlet.create(name)?;
-        let mut journal = Journal { file, end: 0 };
+        let mut journal = Journal { file, end: Arc::default() };
         journal.line(header)?;
         outlet.sync()?;
         Ok(journal)
@@ -194,7 +194,7 @@ impl Journal {
     pub fn reopen(outlet: &dyn Outlet, name: &str, found: &Found) -> Result<Self> {
         let file = outlet.reopen(name)?;
         file.set_len(found.end)?;
-        Ok(Journal { file, end: found.end })
+        Ok(Journal { file, end: Arc::new(Mutex::new(found.end)) })
     }
 
     /// Adds a record, durably.
@@ -206,9 +206,10 @@ impl Journal {
         let mut line =
             serde_json::to_vec(value).map_err(|e| Error::usage("the journal's record has no JSON form").because(e))?;
         line.push(b'\n');
-        self.file.write_at(&line, self.end)?;
+        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        self.file.write_at(&line, *end)?;
         self.file.sync()?;
-        self.end += line.len() as u64;
+        *end += line.len() as u64;
         Ok(())
     }
 }
@@ -268,6 +269,18 @@ mod tests {
             let found = read(&outlet, "x.journal").unwrap().unwrap();
             assert_eq!((found.records.len(), found.resumptions().len()), (2, 1));
         }
+    }
+
+    #[test]
+    fn clones_write_behind_each_other() {
+        let outlet = MemoryOutlet::new();
+        let mut one = Journal::create(&outlet, "x.journal", &header()).unwrap();
+        let mut other = one.clone();
+        one.record(&Checkpoint { offset: 4096, state: vec![] }, &[]).unwrap();
+        other.add(&Record::Rejected).unwrap();
+        one.record(&Checkpoint { offset: 8192, state: vec![] }, &[]).unwrap();
+        let found = read(&outlet, "x.journal").unwrap().unwrap();
+        assert_eq!((found.checkpoints().unwrap().len(), found.rejected()), (2, true));
     }
 
     #[test]

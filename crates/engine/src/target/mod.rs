@@ -207,6 +207,16 @@ pub fn losses(wish: &Wish, content: &Content<'_>) -> Result<Vec<String>> {
 
 /// What the format needs to know, but for the place.
 fn create_request(wish: &Wish, content: &Content<'_>, format: &'static Format) -> Result<CreateRequest> {
+    if let Some(compression) = &wish.compression
+        && !format.caps.compression.contains(&compression.word())
+    {
+        return Err(Error::usage(format!(
+            "{} images have no compression {:?}; they have {}",
+            format.title,
+            compression.word(),
+            format.caps.compression.join(", ")
+        )));
+    }
     let name = Path::new(&wish.locator).file_name().map(|n| n.to_string_lossy().into_owned());
     Ok(CreateRequest {
         outlet: Arc::new(crate::stream::StreamOutlet),
