@@ -12,6 +12,14 @@ impl Scratch {
         Scratch(tempfile::Builder::new().prefix("tintype-test-").tempdir().expect("a temporary folder can be made"))
     }
 
+    /// A new empty folder that every user of the machine can reach, wherever the checkout lies.
+    pub fn for_everybody() -> Self {
+        let folder = tempfile::Builder::new().prefix("tintype-test-").tempdir_in("/tmp").expect("/tmp can be written");
+        let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(folder.path(), everybody).expect("a mode can be set");
+        Scratch(folder)
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         self.0.path()

@@ -122,7 +122,6 @@ fn as_nobody(scratch: &Scratch) -> Vec<std::ffi::OsString> {
     let copy = scratch.join("tintype");
     std::fs::copy(tintype_binary(), &copy).unwrap();
     all(&copy, 0o755);
-    all(scratch.path(), 0o777);
     let mut words: Vec<std::ffi::OsString> =
         ["--reuid=65534", "--regid=65534", "--clear-groups"].iter().map(Into::into).collect();
     words.push(copy.into());
@@ -130,7 +129,7 @@ fn as_nobody(scratch: &Scratch) -> Vec<std::ffi::OsString> {
 }
 
 fn a_source_without_permission_is_named() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_everybody();
     let nobody = as_nobody(&scratch);
     let secret = scratch.file("secret.img", &[1; 5000]);
     std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -144,7 +143,7 @@ fn a_source_without_permission_is_named() {
 }
 
 fn a_target_folder_that_cannot_be_written_is_named() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_everybody();
     let nobody = as_nobody(&scratch);
     let disk = scratch.file("d.img", &[1; 5000]);
     std::fs::set_permissions(&disk, std::fs::Permissions::from_mode(0o644)).unwrap();

@@ -57,6 +57,7 @@ fn a_flipped_byte_anywhere_in_an_e01_is_found() {
                 Some(1) => {}
                 // A deflate stream ends inside a byte: what its last bits are means nothing to anybody.
                 Some(0) if tells() == whole => {}
+                Some(0) if is_padding(&target, &good, i) => {}
                 Some(0) => unnoticed.push(i),
                 // What no longer looks like E01 at all cannot be opened; that is no silence.
                 Some(3) if i < 16 => {}
@@ -65,6 +66,21 @@ fn a_flipped_byte_anywhere_in_an_e01_is_found() {
         }
         assert!(unnoticed.is_empty(), "{compression}: flips went unnoticed at {unnoticed:?} of {}", good.len());
     }
+}
+
+/// True if the bit that was flipped at `i` means nothing: a deflate stream ends inside a byte, and no checksum covers the
+/// bits that are left over. Then the image says of itself what it said before, and the whole byte flipped is noticed.
+pub fn is_padding(image: &std::path::Path, good: &[u8], i: usize) -> bool {
+    let said = ours(&[&"info", &image, &"--json"]).run().stdout;
+    let digest = ours(&[&"hash", &image, &"--json"]).ok().json()["digests"].clone();
+    let mut bytes = good.to_vec();
+    bytes[i] ^= 0xFF;
+    std::fs::write(image, &bytes).unwrap();
+    let noticed = ours(&[&"verify", &image, &"-q"]).run().code() == Some(1);
+    std::fs::write(image, good).unwrap();
+    let same = ours(&[&"info", &image, &"--json"]).ok().stdout == said
+        && ours(&[&"hash", &image, &"--json"]).ok().json()["digests"] == digest;
+    noticed && same
 }
 
 fn a_flipped_byte_in_a_packed_image_is_found() {
