@@ -38,13 +38,6 @@ fn a_flipped_byte_anywhere_in_an_e01_is_found() {
         let scratch = Scratch::new();
         let target = e01(&scratch, "t.E01", 96 << 10, &["--compression", compression]);
         let good = read(&target);
-        let tells = || {
-            (
-                ours(&[&"info", &target, &"--json"]).ok().json(),
-                ours(&[&"hash", &target, &"--json"]).ok().json()["digests"].clone(),
-            )
-        };
-        let whole = tells();
         let mut unnoticed = Vec::new();
         // Every byte of the structures at both ends, and every 61st of the rest.
         let every = |i: &usize| *i < 6000 || *i + 3000 > good.len() || i.is_multiple_of(61);
@@ -55,8 +48,6 @@ fn a_flipped_byte_anywhere_in_an_e01_is_found() {
             let run = ours(&[&"verify", &target, &"-q"]).run();
             match run.code() {
                 Some(1) => {}
-                // A deflate stream ends inside a byte: what its last bits are means nothing to anybody.
-                Some(0) if tells() == whole => {}
                 Some(0) if is_padding(&target, &good, i) => {}
                 Some(0) => unnoticed.push(i),
                 // What no longer looks like E01 at all cannot be opened; that is no silence.
