@@ -2,21 +2,19 @@
 
 use super::lock;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use tintype_core::Coded;
-
-/// What buffers are aligned to, so that direct I/O can fill them.
-const ALIGN: usize = 4096;
+use tintype_core::{Aligned, Coded};
 
 /// What a lease has on loan. It is used again and again: fresh memory would cost a page fault for every 4 KiB.
 #[derive(Default)]
 struct Kit {
-    buffer: Vec<u8>,
+    // Made when its lease is first used.
+    buffer: Option<Aligned>,
     coded: Vec<Coded>,
 }
 
 struct Shelf {
     kits: Vec<Kit>,
-    // Leases that may still be given out; a buffer is made when its lease is first used.
+    // Leases that may still be given out.
     free: usize,
     closed: bool,
 }
@@ -47,7 +45,7 @@ impl Pool {
             return None;
         }
         shelf.free -= 1;
-        Some(Lease { kit: shelf.kits.pop().unwrap_or_default(), start: 0, len: 0, pool: self.clone() })
+        Some(Lease { kit: shelf.kits.pop().unwrap_or_default(), len: 0, pool: self.clone() })
     }
 
     /// Nobody gets a lease any more.
@@ -60,24 +58,20 @@ impl Pool {
 /// A buffer on loan; dropping it gives it back.
 pub(crate) struct Lease {
     kit: Kit,
-    start: usize,
     len: usize,
     pool: Pool,
 }
 
 impl Lease {
-    /// Makes the buffer `len` bytes long, at most the pool's length, and gives it for writing. Aligned to 4096.
+    /// Makes the buffer `len` bytes long, at most the pool's length, and gives it for writing. Direct I/O can fill it.
     pub fn prepare(&mut self, len: usize) -> &mut [u8] {
-        if self.kit.buffer.is_empty() {
-            self.kit.buffer = vec![0; self.pool.0.len + ALIGN];
-        }
-        self.start = self.kit.buffer.as_ptr().align_offset(ALIGN).min(ALIGN);
-        self.len = len.min(self.pool.0.len);
-        &mut self.kit.buffer[self.start..self.start + self.len]
+        let room = self.pool.0.len;
+        self.len = len.min(room);
+        &mut self.kit.buffer.get_or_insert_with(|| Aligned::new(room))[..self.len]
     }
 
     pub fn bytes(&self) -> &[u8] {
-        &self.kit.buffer[self.start..self.start + self.len]
+        self.kit.buffer.as_ref().map_or(&[], |buffer| &buffer[..self.len])
     }
 
     /// Room for what encoders make of the bytes, empty, one for each of `lanes`; given back with [`Lease::keep`].
@@ -108,7 +102,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let mut shelf = lock(&self.pool.0.shelf);
         let kit = std::mem::take(&mut self.kit);
-        if !kit.buffer.is_empty() {
+        if kit.buffer.is_some() {
             shelf.kits.push(kit);
         }
         shelf.free += 1;
