@@ -28,6 +28,7 @@ mod map;
 pub mod mapfile;
 mod options;
 mod outlet;
+mod ranges;
 mod sink;
 mod source;
 #[cfg(feature = "testing")]
@@ -49,6 +50,7 @@ pub use locator::{Locator, PartName, Place};
 pub use map::ExtentMap;
 pub use options::{Compression, OptionSpec, Options, human_size, parse_size};
 pub use outlet::{File, Outlet, PARTIAL, Partial, Stored};
+pub use ranges::RangeMap;
 pub use sink::{Checkpoint, Coded, CodedChunk, Encoder, Feed, Piece, PieceBody, Resumed, Seal, Sink, Written};
 pub use source::{Extents, Shape, Source, extents, in_range};
 pub use watch::{Event, Silent, Watch};

@@ -15,6 +15,7 @@ pub mod journal;
 pub mod open;
 pub mod pipeline;
 pub mod report;
+pub mod rescue;
 pub mod restore;
 mod stream;
 pub mod target;

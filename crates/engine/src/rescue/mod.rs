@@ -1,0 +1,55 @@
+//! `rescue`: the most from a failing drive, soonest, with the least wear.
+//!
+//! ```text
+//!  passes --attempt(range)--> Drive (a real one that can be given up on, or a Model on a virtual clock)
+//!    |                           |
+//!    +------- Ledger <-----------+      every byte: not tried, not trimmed, not scraped, bad, finished
+//! ```
+//!
+//! What costs is a read that fails: it lasts seconds where a good one lasts milliseconds, and it may be the last. The passes
+//! therefore choose every read by what reads like it came to before: how long, how far ahead after a failure, and whether at all.
+//! See `passes` for their order.
+
+mod copy;
+mod costs;
+mod edges;
+mod enclosed;
+mod geometry;
+mod ledger;
+mod model;
+mod passes;
+mod retry;
+mod scrape;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod yields;
+
+pub use ledger::{Fate, Ledger, Status};
+pub use model::{Model, Played};
+pub use passes::{Pass, Plan, Rescue};
+
+use std::ops::Range;
+
+/// Where a rescue reads from.
+pub trait Drive {
+    /// Reads a range and keeps what it got; an `Err` ends the rescue, a read that fails does not.
+    fn read(&mut self, range: Range<u64>) -> tintype_core::Result<Reply>;
+
+    /// Told of every change of the ledger, in order.
+    fn mark(&mut self, range: Range<u64>, fate: Fate) -> tintype_core::Result<()>;
+
+    /// Told which pass begins.
+    fn pass(&mut self, pass: Pass, ledger: &Ledger) -> tintype_core::Result<()>;
+}
+
+/// What a read came to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reply {
+    /// Bytes from the start of the range that were read and kept.
+    pub good: u64,
+    /// True if the read failed after them.
+    pub failed: bool,
+    /// How long it took.
+    pub seconds: f64,
+}

@@ -1,0 +1,193 @@
+//! The passes, in their order, and what they share.
+//!
+//! | pass | reads |
+//! |---|---|
+//! | copy | what was not tried, forwards, jumping ahead after failures, past stripes that can be foreseen |
+//! | back | the holes that left, from their far ends, until the first failure in each |
+//! | trim | failed reads, unit by unit from their good ends |
+//! | sweep | what is left beside good data, unit by unit, as far ahead after a failure as pays |
+//! | enclose | what lies between two failures, by samples, the kind that brings most first |
+//! | scrape | failed units, sector by sector, while that brings anything |
+//! | retry | what failed once more, while that brings anything |
+//! | rest | what nothing speaks for: once, in long reads |
+
+use super::costs::Costs;
+use super::geometry::Geometry;
+use super::yields::Yield;
+use super::{Drive, Fate, Ledger, Status};
+use std::ops::Range;
+use tintype_core::Result;
+
+/// A pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Pass {
+    /// Forwards, with jumps.
+    Copy,
+    /// Backwards into the holes.
+    Back,
+    /// From good ends into failed reads.
+    Trim,
+    /// Unit by unit.
+    Sweep,
+    /// Samples between failures.
+    Enclose,
+    /// Failed units again.
+    Retry,
+    /// Sector by sector.
+    Scrape,
+    /// Long reads of the hopeless rest.
+    Rest,
+}
+
+/// What the drive is like and how far to go.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Smallest read, in bytes.
+    pub sector: u64,
+    /// Smallest read that costs the drive no more than a sector does: its physical sector, at least 4 KiB.
+    pub unit: u64,
+    /// Longest read.
+    pub longest: u64,
+    /// Passes to make.
+    pub passes: Vec<Pass>,
+    /// Goes on where nothing more is to be expected.
+    pub exhaustive: bool,
+    /// Rounds of retries, at most.
+    pub retries: u32,
+}
+
+impl Plan {
+    /// The plan for a drive with these sector sizes.
+    pub fn new(sector: u64, physical: u64) -> Self {
+        use Pass::*;
+        Plan {
+            sector: physical.max(sector),
+            unit: physical.max(sector).max(4096),
+            longest: 1 << 20,
+            passes: vec![Copy, Back, Trim, Sweep, Enclose, Scrape, Retry, Rest],
+            exhaustive: false,
+            retries: 3,
+        }
+    }
+}
+
+/// A rescue under way.
+pub struct Rescue<'a> {
+    pub(super) drive: &'a mut dyn Drive,
+    /// What is known.
+    pub ledger: Ledger,
+    pub(super) plan: Plan,
+    pub(super) costs: Costs,
+    pub(super) geometry: Geometry,
+    // Failures that came after good data, and the good bytes they came in.
+    pub(super) hits: u64,
+    // By how many units were jumped after a failure: is there good data behind?
+    pub(super) landings: Vec<Yield>,
+    // Whether what a jump left out was good after all.
+    pub(super) isolated: Yield,
+    // Good bytes and failures of the sweep.
+    pub(super) swept: u64,
+    pub(super) sweep_hits: u64,
+}
+
+impl<'a> Rescue<'a> {
+    /// A rescue that goes on from `ledger`.
+    pub fn new(drive: &'a mut dyn Drive, ledger: Ledger, plan: Plan) -> Self {
+        Rescue {
+            drive,
+            ledger,
+            plan,
+            costs: Costs::new(),
+            geometry: Geometry::default(),
+            hits: 0,
+            landings: vec![Yield::expecting(0.5, 2.0); 24],
+            isolated: Yield::expecting(0.5, 1.0),
+            swept: 0,
+            sweep_hits: 0,
+        }
+    }
+
+    /// Makes all passes of the plan.
+    pub fn run(&mut self) -> Result<()> {
+        for pass in self.plan.passes.clone() {
+            self.drive.pass(pass, &self.ledger)?;
+            match pass {
+                Pass::Copy => self.copy()?,
+                Pass::Back => self.back()?,
+                Pass::Trim => self.trim()?,
+                Pass::Sweep => self.sweep()?,
+                Pass::Enclose => self.enclose()?,
+                Pass::Retry => self.retry()?,
+                Pass::Scrape => self.scrape()?,
+                Pass::Rest => self.rest()?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a range none of which is finished; true if all of it was read.
+    pub(super) fn attempt(&mut self, range: Range<u64>) -> Result<bool> {
+        debug_assert!(self.ledger.within(range.clone()).all(|(_, f)| f.status != Status::Finished), "{range:?} is read twice");
+        let before = self.ledger.at(range.start).1;
+        let reply = self.drive.read(range.clone())?;
+        let end = range.start + reply.good.min(range.end - range.start);
+        self.mark(range.start..end, Fate { status: Status::Finished, tries: 0 })?;
+        if !reply.failed {
+            if range.end - range.start <= self.plan.unit {
+                self.costs.small(reply.seconds);
+            }
+            return Ok(end == range.end);
+        }
+        self.costs.failed(reply.seconds);
+        let len = range.end - end;
+        let status = match before.status {
+            _ if len <= self.plan.sector => Status::Bad,
+            _ if len <= self.plan.unit => Status::NonScraped,
+            _ => Status::NonTrimmed,
+        };
+        let tries = if matches!(before.status, Status::Bad | Status::NonScraped) { before.tries } else { 0 };
+        self.mark(end..range.end, Fate { status, tries: tries.saturating_add(1) })?;
+        Ok(false)
+    }
+
+    pub(super) fn mark(&mut self, range: Range<u64>, fate: Fate) -> Result<()> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        self.ledger.set(range.clone(), fate);
+        self.drive.mark(range, fate)
+    }
+
+    /// The end of a read of about `len` bytes from `at` that keeps to multiples of its length and ends by `limit`.
+    pub(super) fn aligned_end(&self, at: u64, len: u64, limit: u64) -> u64 {
+        let len = len.max(self.plan.sector);
+        ((at / len + 1) * len).min(limit)
+    }
+
+    /// True if the byte before `offset` is finished, or there is none.
+    pub(super) fn good_before(&self, offset: u64) -> bool {
+        offset == 0 || self.ledger.status(offset - 1) == Some(Status::Finished)
+    }
+
+    /// True if the byte at `offset` is finished, or there is none.
+    pub(super) fn good_after(&self, offset: u64) -> bool {
+        self.ledger.status(offset).is_none_or(|s| s == Status::Finished)
+    }
+
+    /// Not tried alone yet: everything that is neither finished nor failed as a unit.
+    pub(super) fn next_open(&self, from: u64) -> Option<Range<u64>> {
+        let a = self.ledger.next(Status::NonTried, from);
+        let b = self.ledger.next(Status::NonTrimmed, from);
+        let mut hole = match (a, b) {
+            (Some(a), Some(b)) if a.start <= b.start => a,
+            (_, Some(b)) => b,
+            (a, None) => a?,
+        };
+        // Both kinds together are one hole.
+        while let Some(Status::NonTried | Status::NonTrimmed) = self.ledger.status(hole.end) {
+            hole.end = self.ledger.at(hole.end).0.end;
+        }
+        hole.start = hole.start.max(from);
+        Some(hole)
+    }
+}

@@ -1,0 +1,93 @@
+//! Failed units sector by sector, while that brings anything.
+
+use super::Status;
+use super::passes::Rescue;
+use super::retry::scattered;
+use super::yields::Yield;
+use std::ops::Range;
+use tintype_core::Result;
+
+/// Below this share of units that give anything the rest is left as it is.
+const HOPELESS: f64 = 0.01;
+
+/// A second look into a unit whose first sector failed has to succeed that often.
+const SECOND_LOOK: f64 = 0.03;
+
+/// Sectors of a unit that gave something are tried again at once where that often helps.
+const AGAIN: f64 = 0.4;
+
+impl Rescue<'_> {
+    pub(super) fn scrape(&mut self) -> Result<()> {
+        if self.plan.sector >= self.plan.unit {
+            return Ok(());
+        }
+        let mut units = Vec::new();
+        for range in self.ledger.all(Status::NonScraped) {
+            self.cut(range, &mut units);
+        }
+        // Those beside good data may be failing at one end only.
+        let (beside, between): (Vec<_>, Vec<_>) =
+            units.into_iter().partition(|unit| self.good_before(unit.start) || self.good_after(unit.end));
+        let mut second = Yield::expecting(0.25, 16.0);
+        let mut again = Yield::expecting(0.5, 8.0);
+        for units in [beside, between] {
+            let mut brought = Yield::expecting(0.25, 8.0);
+            for i in scattered(units.len()) {
+                let good = self.scrape_unit(units[i].clone(), &mut second)?;
+                brought.count(good);
+                if good && again.share() > AGAIN {
+                    self.at_once(units[i].clone(), &mut again)?;
+                }
+                if brought.share() < HOPELESS && !self.plan.exhaustive {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The failed sectors of a unit once more.
+    fn at_once(&mut self, unit: Range<u64>, again: &mut Yield) -> Result<()> {
+        let mut failed = Vec::new();
+        for (range, fate) in self.ledger.within(unit) {
+            if fate.status == Status::Bad {
+                self.cut(range, &mut failed);
+            }
+        }
+        for sector in failed {
+            again.count(self.attempt(sector)?);
+        }
+        Ok(())
+    }
+
+    /// True if any sector was read.
+    fn scrape_unit(&mut self, unit: Range<u64>, second: &mut Yield) -> Result<bool> {
+        let sector = self.plan.sector;
+        if !self.good_before(unit.start) && self.good_after(unit.end) {
+            let end = self.backward(unit.clone(), sector)?;
+            return Ok(end < unit.end);
+        }
+        let failed = self.forward(unit.clone(), sector)?;
+        let mut good = failed > unit.start;
+        let mut at = failed + sector;
+        while at < unit.end {
+            if !good && second.share() < SECOND_LOOK && !self.plan.exhaustive {
+                return Ok(false);
+            }
+            let all = self.attempt(at..unit.end)?;
+            if !good {
+                second.count(all);
+            }
+            if all {
+                return Ok(true);
+            }
+            if !good && !self.plan.exhaustive {
+                return Ok(false);
+            }
+            let next = self.forward(at..unit.end, sector)?;
+            good |= next > at;
+            at = next + sector;
+        }
+        Ok(good)
+    }
+}
