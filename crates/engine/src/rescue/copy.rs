@@ -107,8 +107,9 @@ impl Rescue<'_> {
                 jump.good(end - at);
                 if std::mem::take(&mut landed)
                     && let Some((first, count)) = jump.chain.clone()
+                    && self.landed(first, count, at)?
                 {
-                    self.landed(first, count, at)?;
+                    jump.chain = None;
                 }
                 at = end;
                 continue;
@@ -141,11 +142,11 @@ impl Rescue<'_> {
         Ok(())
     }
 
-    /// A jump over the failures from `first` on has come down on good data at `at`.
-    fn landed(&mut self, first: Range<u64>, count: u32, at: u64) -> Result<()> {
+    /// A jump over the failures from `first` on has come down on good data at `at`. True if the edges of what it passed over were found.
+    fn landed(&mut self, first: Range<u64>, count: u32, at: u64) -> Result<bool> {
         // Between the failures there may have been something good.
         let Some(gap) = self.ledger.last(Status::NonTried, at).filter(|gap| gap.end == at && gap.start >= first.end) else {
-            return Ok(());
+            return Ok(false);
         };
         if count == 1 {
             // Was it a single error? The first few times it is worth looking.
@@ -153,7 +154,7 @@ impl Rescue<'_> {
                 let end = self.forward(gap.clone(), self.read_size().min(64 << 10))?;
                 self.isolated.count(end == gap.end);
             }
-            return Ok(());
+            return Ok(false);
         }
         if self.geometry.wants_edges() {
             let end = self.find_end(gap)?;
@@ -163,8 +164,9 @@ impl Rescue<'_> {
             if end > start {
                 self.geometry.found(Stripe { start, end }, self.plan.unit);
             }
+            return Ok(true);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// A stripe began at `failed`, where one was expected: finds its end. False if nothing good is there.
