@@ -9,9 +9,6 @@ use tintype_core::Result;
 /// Of what is read, failing reads may leave behind this share: the more often reads fail, the shorter they get.
 const LEFT_BEHIND: f64 = 0.0008;
 
-/// Failures nearer than this belong together.
-const TOGETHER: u64 = 256 << 10;
-
 /// How far ahead to go after a failure.
 struct Jump {
     first: u64,
@@ -19,7 +16,6 @@ struct Jump {
     next: u64,
     // Good bytes since the last failure.
     run: u64,
-    last: u64,
     // Where the failures that belong together began, and how many they are.
     chain: Option<(Range<u64>, u32)>,
 }
@@ -27,12 +23,12 @@ struct Jump {
 impl Jump {
     fn new(len: u64, unit: u64) -> Self {
         let first = (len / 512).clamp(64 << 10, 64 << 20).max(unit);
-        Jump { first, most: (len / 100).max(first), next: first, run: 0, last: 0, chain: None }
+        Jump { first, most: (len / 100).max(first), next: first, run: 0, chain: None }
     }
 
     fn good(&mut self, bytes: u64) {
         self.run += bytes;
-        if self.run >= self.last {
+        if self.run >= self.first {
             self.next = self.first;
             self.chain = None;
         }
@@ -44,9 +40,9 @@ impl Jump {
             Some((_, count)) => *count += 1,
             None => self.chain = Some((range.clone(), 1)),
         }
-        self.last = self.next;
-        self.next = (self.next * 4).min(self.most);
-        self.last
+        let now = self.next;
+        self.next = (now * 4).min(self.most);
+        now
     }
 }
 
@@ -126,12 +122,14 @@ impl Rescue<'_> {
                 landed = false;
                 continue;
             }
-            let near = jump.chain.is_some() && jump.run < TOGETHER;
+            let near = jump.chain.is_some() && jump.run < jump.first;
+            if self.isolated.share() > 0.7 && jump.chain.is_some() {
+                self.isolated.count(jump.run >= jump.first / 4);
+            }
             if self.isolated.share() > 0.7 && !near {
                 // Errors stand alone here: what comes next is good.
                 jump.chain = Some((at..end, 1));
                 jump.run = 0;
-                jump.last = TOGETHER;
                 at = end;
                 landed = false;
                 continue;
@@ -158,11 +156,16 @@ impl Rescue<'_> {
         }
         if self.geometry.wants_edges() {
             let end = self.find_end(gap)?;
-            let end = self.refine_end(end)?;
             let start = self.find_start(first)?;
-            let start = self.refine_start(start)?;
             if end > start {
                 self.geometry.found(Stripe { start, end }, self.plan.unit);
+            }
+            if self.geometry.next(self.plan.unit).is_some() {
+                // They are stripes: few edges, and all that lies beyond is good.
+                for stripe in self.geometry.stripes().to_vec() {
+                    self.refine_start(stripe.start)?;
+                    self.refine_end(stripe.end)?;
+                }
             }
             return Ok(true);
         }
@@ -210,6 +213,10 @@ impl Rescue<'_> {
 
     /// Into the holes from behind, until the first failure in each.
     pub(super) fn back(&mut self) -> Result<()> {
+        if self.isolated.share() > 0.5 {
+            // Behind single errors it is the near ends that are good, and forwards is faster.
+            return Ok(());
+        }
         let mut at = self.ledger.len();
         while let Some(hole) = self.ledger.last(Status::NonTried, at) {
             at = hole.start;

@@ -33,8 +33,8 @@ pub(super) struct Geometry {
     off_width: Option<u64>,
     // Guesses in a row that were right to the unit.
     exact: u32,
-    // The last stripe did not follow the ones before.
-    strange: bool,
+    // Stripes in a row that let nothing be expected.
+    in_vain: u32,
     // How much wider than usual a stripe is looked for that was not where it was expected.
     wider: u64,
 }
@@ -42,12 +42,17 @@ pub(super) struct Geometry {
 impl Geometry {
     /// True if it is worth finding the edges of a hole at once: nothing is known yet, or something fits.
     pub fn wants_edges(&self) -> bool {
-        self.stripes.len() < 3 || !self.strange
+        self.trend().is_some() || self.in_vain < 3
     }
 
     /// Where the last stripe ended.
     pub fn last_end(&self) -> Option<u64> {
         self.stripes.last().map(|s| s.end)
+    }
+
+    /// The stripes that are remembered.
+    pub fn stripes(&self) -> &[Stripe] {
+        &self.stripes
     }
 
     /// A stripe was found. `unit` is as exact as edges get.
@@ -64,9 +69,9 @@ impl Geometry {
         if self.stripes.len() > REMEMBERED {
             self.stripes.remove(0);
         }
-        self.strange = self.stripes.len() >= 3 && self.trend().is_none();
-        if self.strange {
-            // Perhaps a new series begins with this one.
+        self.in_vain = if self.trend().is_some() { 0 } else { self.in_vain + 1 };
+        if self.stripes.len() >= 3 && self.in_vain > 0 {
+            // Perhaps a new series begins with the last two.
             self.stripes.drain(..self.stripes.len() - 2);
             (self.off_start, self.off_width, self.exact) = (None, None, 0);
         }
@@ -87,7 +92,7 @@ impl Geometry {
 
     /// Nothing is expected any more.
     pub fn forget(&mut self) {
-        *self = Geometry { strange: true, ..Geometry::default() };
+        *self = Geometry::default();
     }
 
     /// True if guesses are so good that they need no proof: whatever they leave out is looked at later.
