@@ -5,6 +5,38 @@
 
 use crate::{Error, Extent, ExtentMap, Result, State};
 
+/// How far a range has come; the words and the signs are ddrescue's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    /// `?`: not tried.
+    NonTried,
+    /// `*`: in a read that failed and that was longer than the unit.
+    NonTrimmed,
+    /// `/`: failed as a unit, its sectors not tried one by one.
+    NonScraped,
+    /// `-`: a sector that failed alone.
+    Bad,
+    /// `+`: read.
+    Finished,
+}
+
+impl Status {
+    /// Every status, in the order of the passes.
+    pub const ALL: [Status; 5] =
+        [Status::NonTried, Status::NonTrimmed, Status::NonScraped, Status::Bad, Status::Finished];
+
+    /// ddrescue's sign for it.
+    pub const fn sign(self) -> char {
+        match self {
+            Status::NonTried => '?',
+            Status::NonTrimmed => '*',
+            Status::NonScraped => '/',
+            Status::Bad => '-',
+            Status::Finished => '+',
+        }
+    }
+}
+
 /// Parses a mapfile. `?` `*` `/` `%` become [`State::Unread`], `-` [`State::Bad`], `+` [`State::Data`].
 pub fn parse_mapfile(text: &str) -> Result<ExtentMap> {
     let mut map = ExtentMap::new();

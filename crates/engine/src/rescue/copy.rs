@@ -1,8 +1,8 @@
 //! The first passes: everything that reads well.
 
+use super::Status;
 use super::geometry::Stripe;
 use super::passes::Rescue;
-use super::Status;
 use std::ops::Range;
 use tintype_core::Result;
 
@@ -143,7 +143,8 @@ impl Rescue<'_> {
     /// A jump over the failures from `first` on has come down on good data at `at`. True if the edges of what it passed over were found.
     fn landed(&mut self, first: Range<u64>, count: u32, at: u64) -> Result<bool> {
         // Between the failures there may have been something good.
-        let Some(gap) = self.ledger.last(Status::NonTried, at).filter(|gap| gap.end == at && gap.start >= first.end) else {
+        let Some(gap) = self.ledger.last(Status::NonTried, at).filter(|gap| gap.end == at && gap.start >= first.end)
+        else {
             return Ok(false);
         };
         if count == 1 {

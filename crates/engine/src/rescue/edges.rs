@@ -1,7 +1,7 @@
 //! Finding where failing begins and ends, with as few failures as it takes.
 
-use super::passes::Rescue;
 use super::Status;
+use super::passes::Rescue;
 use std::ops::Range;
 use tintype_core::Result;
 

@@ -2,38 +2,7 @@
 
 use std::ops::Range;
 use tintype_core::RangeMap;
-
-/// How far a range has come; the words and the signs are ddrescue's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Status {
-    /// `?`: not tried.
-    NonTried,
-    /// `*`: in a read that failed and that was longer than the unit.
-    NonTrimmed,
-    /// `/`: failed as a unit, its sectors not tried one by one.
-    NonScraped,
-    /// `-`: a sector that failed alone.
-    Bad,
-    /// `+`: read.
-    Finished,
-}
-
-impl Status {
-    /// Every status, in the order of the passes.
-    pub const ALL: [Status; 5] =
-        [Status::NonTried, Status::NonTrimmed, Status::NonScraped, Status::Bad, Status::Finished];
-
-    /// ddrescue's sign for it.
-    pub const fn sign(self) -> char {
-        match self {
-            Status::NonTried => '?',
-            Status::NonTrimmed => '*',
-            Status::NonScraped => '/',
-            Status::Bad => '-',
-            Status::Finished => '+',
-        }
-    }
-}
+use tintype_core::mapfile::Status;
 
 /// What is known about a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,12 +25,8 @@ pub struct Ledger {
 impl Ledger {
     /// A ledger of `len` bytes, none of them tried.
     pub fn new(len: u64) -> Self {
-        let mut ledger = Ledger {
-            len,
-            fates: RangeMap::new(),
-            by_status: Default::default(),
-            totals: [0; Status::ALL.len()],
-        };
+        let mut ledger =
+            Ledger { len, fates: RangeMap::new(), by_status: Default::default(), totals: [0; Status::ALL.len()] };
         let fate = Fate { status: Status::NonTried, tries: 0 };
         ledger.fates.set(0..len, fate);
         ledger.by_status[0].set(0..len, ());

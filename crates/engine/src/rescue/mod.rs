@@ -25,11 +25,12 @@ mod sweep;
 mod tests;
 mod yields;
 
-pub use ledger::{Fate, Ledger, Status};
+pub use ledger::{Fate, Ledger};
 pub use model::{Model, Played};
 pub use passes::{Pass, Plan, Rescue};
 
 use std::ops::Range;
+pub use tintype_core::mapfile::Status;
 
 /// Where a rescue reads from.
 pub trait Drive {

@@ -127,7 +127,10 @@ impl<'a> Rescue<'a> {
 
     /// Reads a range none of which is finished; true if all of it was read.
     pub(super) fn attempt(&mut self, range: Range<u64>) -> Result<bool> {
-        debug_assert!(self.ledger.within(range.clone()).all(|(_, f)| f.status != Status::Finished), "{range:?} is read twice");
+        debug_assert!(
+            self.ledger.within(range.clone()).all(|(_, f)| f.status != Status::Finished),
+            "{range:?} is read twice"
+        );
         let before = self.ledger.at(range.start).1;
         let reply = self.drive.read(range.clone())?;
         let end = range.start + reply.good.min(range.end - range.start);

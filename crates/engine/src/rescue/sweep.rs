@@ -1,7 +1,6 @@
 //! Everything beside good data, unit by unit, as far ahead after a failure as pays.
 
 use super::passes::Rescue;
-use std::ops::Range;
 use tintype_core::Result;
 
 /// A jump that comes down on good data more often than this is long enough.
@@ -13,7 +12,12 @@ impl Rescue<'_> {
         while let Some(hole) = self.next_open(at) {
             at = hole.end;
             if self.good_before(hole.start) {
-                self.sweep_hole(hole)?;
+                self.sweep_hole(hole.start, hole.end)?;
+            } else if self.landings[0].share() > LONG_ENOUGH {
+                // What follows a failure is mostly good here.
+                if let Some(at) = self.land(hole.start, hole.end)? {
+                    self.sweep_hole(at, hole.end)?;
+                }
             } else if self.good_after(hole.end) {
                 self.find_end(hole)?;
             }
@@ -21,13 +25,12 @@ impl Rescue<'_> {
         Ok(())
     }
 
-    /// A hole that begins beside good data.
-    fn sweep_hole(&mut self, hole: Range<u64>) -> Result<()> {
+    /// A hole from `at` on, where good data ends.
+    fn sweep_hole(&mut self, mut at: u64, limit: u64) -> Result<()> {
         let unit = self.plan.unit;
-        let mut at = hole.start;
-        while at < hole.end {
+        while at < limit {
             let size = self.sweep_size();
-            let mut end = self.aligned_end(at, size, hole.end);
+            let mut end = self.aligned_end(at, size, limit);
             if self.attempt(at..end)? {
                 self.swept += end - at;
                 at = end;
@@ -36,10 +39,10 @@ impl Rescue<'_> {
             if end - at > unit {
                 let failed = self.forward(at..end, unit)?;
                 self.swept += failed - at;
-                end = self.aligned_end(failed, unit, hole.end);
+                end = self.aligned_end(failed, unit, limit);
             }
             self.sweep_hits += 1;
-            at = match self.land(end, hole.end)? {
+            at = match self.land(end, limit)? {
                 Some(at) => at,
                 None => return Ok(()),
             };

@@ -70,7 +70,14 @@ fn show_curves() {
         let mut rescue = Rescue::new(&mut bench, Ledger::new(len), Plan::new(512, 512));
         rescue.run().unwrap();
         let fragments = rescue.ledger.fragments();
-        println!("{path}: {} reads, {} failures, {:.1} s; {:.4} % of what can be had; {fragments} fragments; took {:?}", bench.reads, bench.failures, bench.clock, bench.got as f64 * 100.0 / total as f64, clock.elapsed());
+        println!(
+            "{path}: {} reads, {} failures, {:.1} s; {:.4} % of what can be had; {fragments} fragments; took {:?}",
+            bench.reads,
+            bench.failures,
+            bench.clock,
+            bench.got as f64 * 100.0 / total as f64,
+            clock.elapsed()
+        );
         for share in [0.5, 0.9, 0.99, 0.999, 0.9999, 1.0] {
             println!("  {:7} % {:?}", share * 100.0, bench.until(share));
         }
