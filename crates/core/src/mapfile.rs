@@ -35,11 +35,36 @@ impl Status {
             Status::Finished => '+',
         }
     }
+
+    /// The name used in JSON output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Status::NonTried => "non_tried",
+            Status::NonTrimmed => "non_trimmed",
+            Status::NonScraped => "non_scraped",
+            Status::Bad => "bad_sector",
+            Status::Finished => "finished",
+        }
+    }
 }
 
 /// Parses a mapfile. `?` `*` `/` `%` become [`State::Unread`], `-` [`State::Bad`], `+` [`State::Data`].
 pub fn parse_mapfile(text: &str) -> Result<ExtentMap> {
     let mut map = ExtentMap::new();
+    for (range, status) in blocks(text)? {
+        let state = match status {
+            Status::NonTried | Status::NonTrimmed | Status::NonScraped => State::Unread,
+            Status::Bad => State::Bad,
+            Status::Finished => State::Data,
+        };
+        map.set(Extent::new(range.start, range.end - range.start, state));
+    }
+    Ok(map)
+}
+
+/// The blocks of a mapfile, ascending.
+pub fn blocks(text: &str) -> Result<Vec<(std::ops::Range<u64>, Status)>> {
+    let mut blocks = Vec::new();
     let mut lines = text.lines().enumerate().filter_map(|(n, line)| {
         let line = line.split('#').next().unwrap_or_default().trim();
         (!line.is_empty()).then_some((n + 1, line))
@@ -52,10 +77,12 @@ pub fn parse_mapfile(text: &str) -> Result<ExtentMap> {
         let mut number =
             || words.next().and_then(parse_number).ok_or_else(|| bad("a position and a size were expected"));
         let (offset, len) = (number()?, number()?);
-        let state = match words.next() {
-            Some("?" | "*" | "/" | "%") => State::Unread,
-            Some("-") => State::Bad,
-            Some("+") => State::Data,
+        let status = match words.next() {
+            Some("?" | "%") => Status::NonTried,
+            Some("*") => Status::NonTrimmed,
+            Some("/") => Status::NonScraped,
+            Some("-") => Status::Bad,
+            Some("+") => Status::Finished,
             _ => return Err(bad("unknown status")),
         };
         if offset.checked_add(len).is_none_or(|e| e > i64::MAX as u64) || len == 0 {
@@ -65,9 +92,9 @@ pub fn parse_mapfile(text: &str) -> Result<ExtentMap> {
             return Err(bad("ranges overlap or are out of order"));
         }
         end = Some(offset + len);
-        map.set(Extent::new(offset, len, state));
+        blocks.push((offset..offset + len, status));
     }
-    Ok(map)
+    Ok(blocks)
 }
 
 /// Writes the mapfile of a finished run over `len` bytes: what `lost` does not name was read.

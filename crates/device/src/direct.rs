@@ -33,11 +33,31 @@ impl Alignment {
         }
     }
 
+    /// The same for a regular file opened with `O_DIRECT`: where the kernel does not say, one sector is tried.
+    pub fn tried(fd: impl AsFd, fallback: u64) -> Self {
+        const SECTOR: usize = 512;
+        let asked = Alignment::of(&fd, fallback);
+        if kernel_says(&fd) {
+            return asked;
+        }
+        let mut buffer = Aligned::new(SECTOR);
+        // A sector that cannot be read was not refused for its place.
+        match pread(&fd, &mut buffer[..], SECTOR as u64) {
+            Err(Errno::INVAL) => asked,
+            _ => Alignment { memory: fallback, offset: SECTOR as u64 },
+        }
+    }
+
     pub fn fits(&self, buf: &[u8], offset: u64) -> bool {
         (buf.as_ptr() as u64).is_multiple_of(self.memory)
             && offset.is_multiple_of(self.offset)
             && (buf.len() as u64).is_multiple_of(self.offset)
     }
+}
+
+/// True if the kernel says what direct I/O on this file asks for.
+fn kernel_says(fd: impl AsFd) -> bool {
+    statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN).is_ok_and(|s| s.stx_dio_offset_align != 0)
 }
 
 /// What stands at the end of the readable bytes.

@@ -166,7 +166,10 @@ impl Uncached {
         let _ = fadvise(&plain, 0, None, Advice::DontNeed);
         let same = PathBuf::from(format!("/proc/self/fd/{}", plain.as_fd().as_raw_fd()));
         let fd = open_reading(&same, OFlags::DIRECT).ok();
-        let align = Alignment::of(&plain, Aligned::TO as u64);
+        let align = match &fd {
+            Some(direct) => Alignment::tried(direct, Aligned::TO as u64),
+            None => Alignment::of(&plain, Aligned::TO as u64),
+        };
         let mut facts = Facts::default();
         facts.identity.transport = "file".into();
         Ok(Uncached { direct: Direct::new(fd, plain, path, size(&stat), align, End::Open), facts })

@@ -1,7 +1,7 @@
 //! The first passes: everything that reads well.
 
 use super::Status;
-use super::geometry::Stripe;
+use super::geometry::{Guess, Stripe};
 use super::passes::Rescue;
 use std::ops::Range;
 use tintype_core::Result;
@@ -47,6 +47,18 @@ impl Jump {
 }
 
 impl Rescue<'_> {
+    /// Where the next stripe is expected, in whole sectors.
+    fn guess(&self) -> Option<Guess> {
+        let sector = self.plan.sector;
+        let down = |offset: u64| offset / sector * sector;
+        self.geometry.next(self.plan.unit).map(|guess| Guess {
+            start: down(guess.start),
+            end: down(guess.end),
+            margin: guess.margin.next_multiple_of(sector),
+            width_margin: guess.width_margin.next_multiple_of(sector),
+        })
+    }
+
     /// How long reads should be, by how often they fail.
     fn read_size(&self) -> u64 {
         let longest = self.plan.longest;
@@ -69,7 +81,7 @@ impl Rescue<'_> {
             at = at.max(hole.start);
             let mut size = self.read_size();
             let mut limit = hole.end;
-            let guess = self.geometry.next(self.plan.unit);
+            let guess = self.guess();
             if let Some(guess) = guess {
                 let (from, to) = (guess.start.saturating_sub(guess.margin), guess.start + guess.margin);
                 if at >= to {

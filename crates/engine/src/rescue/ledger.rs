@@ -34,6 +34,11 @@ impl Ledger {
         ledger
     }
 
+    /// The same once more.
+    pub(super) fn copy(&self) -> Self {
+        Ledger { len: self.len, fates: self.fates.clone(), by_status: self.by_status.clone(), totals: self.totals }
+    }
+
     /// Bytes in all.
     pub fn len(&self) -> u64 {
         self.len

@@ -39,6 +39,22 @@ pub enum Pass {
     Rest,
 }
 
+impl Pass {
+    /// What it does, in a few words.
+    pub fn title(self) -> &'static str {
+        match self {
+            Pass::Copy => "copying what reads well",
+            Pass::Back => "reading backwards into the holes",
+            Pass::Trim => "looking for the edges of what failed",
+            Pass::Sweep => "sweeping what is left beside good data",
+            Pass::Enclose => "looking between the failures",
+            Pass::Scrape => "trying single sectors",
+            Pass::Retry => "trying again",
+            Pass::Rest => "trying the rest once",
+        }
+    }
+}
+
 /// What the drive is like and how far to go.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -127,6 +143,7 @@ impl<'a> Rescue<'a> {
 
     /// Reads a range none of which is finished; true if all of it was read.
     pub(super) fn attempt(&mut self, range: Range<u64>) -> Result<bool> {
+        debug_assert!(range.start.is_multiple_of(self.plan.sector), "{range:?} does not begin with a sector");
         debug_assert!(
             self.ledger.within(range.clone()).all(|(_, f)| f.status != Status::Finished),
             "{range:?} is read twice"

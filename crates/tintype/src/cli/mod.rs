@@ -9,6 +9,7 @@ mod hash;
 mod image;
 mod info;
 mod pages;
+mod rescue;
 mod restore;
 mod verify;
 
@@ -48,6 +49,8 @@ enum Verb {
     Info(info::Args),
     /// Make one or several images of a drive or file in one read
     Image(image::Args),
+    /// Image a failing drive, the most valuable data first
+    Rescue(rescue::Args),
     /// Prove an image by its structure, its digests, or against another source
     Verify(verify::Args),
     /// Turn an image of one format into one of another
@@ -100,6 +103,7 @@ fn run(cli: &Cli, stdout: Stdout) -> Result<Status> {
         Verb::Devices(args) => devices::run(args, &context),
         Verb::Info(args) => info::run(args, &context),
         Verb::Image(args) => image::run(args, &context),
+        Verb::Rescue(args) => rescue::run(args, &context),
         Verb::Verify(args) => verify::run(args, &context),
         Verb::Convert(args) => convert::run(args, &context),
         Verb::Restore(args) => restore::run(args, &context),

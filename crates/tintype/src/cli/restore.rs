@@ -151,7 +151,8 @@ pub fn onto_drive(opened: Opened, drive: &Path, work: &Work<'_>, context: &Conte
     Ok(if lost || wrong { Status::Found } else { Status::Done })
 }
 
-fn ask(drive: &Path, lines: &[String]) -> Result<()> {
+/// Has the person type the name of a drive that would be overwritten.
+pub fn ask(drive: &Path, lines: &[String]) -> Result<()> {
     let name = drive.display().to_string();
     if !std::io::stdin().is_terminal() {
         return Err(Error::denied("everything on it would be overwritten; give --yes to agree").in_path(drive));
