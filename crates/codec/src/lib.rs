@@ -23,6 +23,7 @@ mod error;
 pub mod gzip;
 mod incompressible;
 mod inflate;
+mod lzma;
 pub mod lz4;
 pub mod lzo1x;
 pub mod lzop;
