@@ -1,6 +1,6 @@
 //! "lzma alone" files.
 
-use super::{Checkpoint, Feed, Limits, Stage};
+use super::{Checkpoint, Feed, Limits, Stage, Window};
 use crate::error::{Error, Result};
 use crate::xz::RawDecoder;
 
@@ -44,8 +44,8 @@ impl Stage for Lzma {
         false
     }
 
-    fn restart(&self) -> Checkpoint {
-        Checkpoint { in_offset: 0, in_bits: 0, out_offset: 0, window: Vec::new(), extra: Vec::new() }
+    fn restart(&self) -> Option<Checkpoint> {
+        Some(Checkpoint { in_offset: 0, in_bits: 0, out_offset: 0, window: Window::default(), extra: Vec::new() })
     }
 
     fn in_offset(&self) -> u64 {

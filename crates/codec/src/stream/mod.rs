@@ -28,6 +28,7 @@ mod lzop;
 mod probe;
 #[cfg(test)]
 mod tests;
+mod window;
 mod xz;
 mod zstd;
 
@@ -35,6 +36,7 @@ use crate::error::{Error, Result};
 pub(crate) use feed::Feed;
 pub use probe::{Certainty, probe};
 use std::io;
+pub use window::Window;
 
 /// Compressed bytes by position.
 pub trait Input: Send {
@@ -135,10 +137,15 @@ pub struct Checkpoint {
     pub in_bits: u8,
     /// How many bytes of output lie before this place.
     pub out_offset: u64,
-    /// The output just before, at most 64 KiB, as far as the format refers back to it.
-    pub window: Vec<u8>,
-    /// What else the format needs, at most 64 bytes; to be kept as it is.
+    /// The output just before, as far as the format refers back to it.
+    pub window: Window,
+    /// What else the format needs, at most [`Checkpoint::MOST_EXTRA`] bytes; to be kept as it is.
     pub extra: Vec<u8>,
+}
+
+impl Checkpoint {
+    /// No checkpoint has more bytes of `extra`.
+    pub const MOST_EXTRA: usize = 1024;
 }
 
 /// Pulls the decoded bytes of a stream.
@@ -149,6 +156,8 @@ pub trait Decoder: Send {
     fn read(&mut self, out: &mut [u8]) -> Result<usize>;
 
     /// The place just reached, if decoding can be taken up there.
+    ///
+    /// There is none where its window would be more than [`Window`] allows; the next few windows' worth of output have none then.
     fn checkpoint(&mut self) -> Option<Checkpoint>;
 
     /// Makes `read` come back early at the first such place at least `bytes` of output after the last checkpoint taken.
@@ -224,7 +233,9 @@ trait Stage: Send {
     fn at_restart(&self) -> bool;
 
     /// The place after the piece, without its `out_offset`; only asked where [`at_restart`](Self::at_restart) holds.
-    fn restart(&self) -> Checkpoint;
+    ///
+    /// `None` if the history is more than a [`Window`] may be.
+    fn restart(&self) -> Option<Checkpoint>;
 
     /// Where in the input it is.
     fn in_offset(&self) -> u64;
@@ -240,8 +251,13 @@ struct Stream<S> {
     out_offset: u64,
     last_checkpoint: u64,
     spacing: u64,
+    /// Trying to make a checkpoint is not worth its while before this.
+    refused_until: u64,
     state: Flow,
 }
+
+/// Output that goes by before a checkpoint is tried again whose window was too much.
+const AFTER_REFUSAL: u64 = 8 * Window::LARGEST as u64;
 
 enum Flow {
     Going,
@@ -254,7 +270,15 @@ enum Flow {
 impl<S: Stage + 'static> Stream<S> {
     fn boxed(stage: S, out_offset: u64) -> Box<dyn Decoder> {
         let taken = stage.piece().len();
-        Box::new(Self { stage, taken, out_offset, last_checkpoint: out_offset, spacing: u64::MAX, state: Flow::Going })
+        Box::new(Self {
+            stage,
+            taken,
+            out_offset,
+            last_checkpoint: out_offset,
+            spacing: u64::MAX,
+            refused_until: 0,
+            state: Flow::Going,
+        })
     }
 
     fn at_place(&self) -> bool {
@@ -313,11 +337,15 @@ impl<S: Stage + 'static> Decoder for Stream<S> {
     }
 
     fn checkpoint(&mut self) -> Option<Checkpoint> {
-        if !self.at_place() {
+        if !self.at_place() || self.out_offset < self.refused_until {
             return None;
         }
         self.last_checkpoint = self.out_offset;
-        Some(Checkpoint { out_offset: self.out_offset, ..self.stage.restart() })
+        let place = self.stage.restart();
+        if place.is_none() {
+            self.refused_until = self.out_offset.saturating_add(AFTER_REFUSAL);
+        }
+        Some(Checkpoint { out_offset: self.out_offset, ..place? })
     }
 
     fn set_spacing(&mut self, bytes: u64) {

@@ -1,6 +1,6 @@
 //! .xz streams.
 
-use super::{Checkpoint, Feed, Limits, Stage, bad_checkpoint};
+use super::{Checkpoint, Feed, Limits, Stage, Window, bad_checkpoint};
 use crate::checksum::{Crc32, Crc64};
 use crate::error::{Error, Result};
 use crate::xz::{BlockHeader, Check, HEADER_MAGIC, RawDecoder, Running, parse_stream_footer, parse_stream_header};
@@ -216,14 +216,14 @@ impl Stage for Xz {
         matches!(self.phase, Phase::BlockOrIndex)
     }
 
-    fn restart(&self) -> Checkpoint {
-        Checkpoint {
+    fn restart(&self) -> Option<Checkpoint> {
+        Some(Checkpoint {
             in_offset: self.feed.offset(),
             in_bits: 0,
             out_offset: 0,
-            window: Vec::new(),
+            window: Window::default(),
             extra: vec![self.check.0],
-        }
+        })
     }
 
     fn in_offset(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! zstd frames.
 
-use super::{Checkpoint, Feed, Limits, Stage};
+use super::{Checkpoint, Feed, Limits, Stage, Window};
 use crate::error::{Error, Result};
 use crate::zstd::{MAGIC, MAX_WINDOW_LOG, error, is_skippable, parse_frame_header};
 use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
@@ -98,8 +98,14 @@ impl Stage for Zstd {
         matches!(self.phase, Phase::Header { .. })
     }
 
-    fn restart(&self) -> Checkpoint {
-        Checkpoint { in_offset: self.feed.offset(), in_bits: 0, out_offset: 0, window: Vec::new(), extra: Vec::new() }
+    fn restart(&self) -> Option<Checkpoint> {
+        Some(Checkpoint {
+            in_offset: self.feed.offset(),
+            in_bits: 0,
+            out_offset: 0,
+            window: Window::default(),
+            extra: Vec::new(),
+        })
     }
 
     fn in_offset(&self) -> u64 {

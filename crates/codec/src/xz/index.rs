@@ -115,7 +115,7 @@ impl Block {
             in_offset: self.in_offset,
             in_bits: 0,
             out_offset: self.out_offset,
-            window: Vec::new(),
+            window: crate::stream::Window::default(),
             extra: vec![self.check],
         }
     }

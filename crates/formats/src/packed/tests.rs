@@ -7,7 +7,7 @@ use tintype_codec::stream::Kind as Codec;
 use tintype_core::testing::{MemoryOutlet, Model, check_source, open_bytes};
 use tintype_core::{Checksums, Error, Event, Format, Kind, Probe, Silent, State, Watch};
 
-const FINE: Grain = Grain { spacing: 50_000, most: 8, worth_keeping: 0 };
+const FINE: Grain = Grain { spacing: 50_000, most: 8, packed: 8 << 20, worth_keeping: 0 };
 
 fn model(len: usize) -> Model {
     Model::mixed(len, &[State::Data, State::Zero], 512, len as u64)
