@@ -141,6 +141,11 @@ impl Crc64 {
         Self(u64::MAX)
     }
 
+    /// Goes on from an earlier [`value`](Self::value).
+    pub fn resume(value: u64) -> Self {
+        Self(!value)
+    }
+
     /// Takes in the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0 = sliced(&CRC64, self.0, bytes);

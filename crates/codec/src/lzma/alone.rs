@@ -5,13 +5,15 @@
 //! ```
 
 use super::decode::{Decoder, Rest, Stop};
-use super::window::Window;
+use super::ring::Ring;
 use super::{Properties, lzma2::Step};
 use crate::error::{Error, Result};
+use crate::stream::Window;
 
 /// Decodes a file's data.
 pub(crate) struct Alone {
-    decoder: Decoder,
+    pub(super) decoder: Decoder,
+    dictionary: u32,
     /// What the header says is still to come.
     left: Option<u64>,
     ended: bool,
@@ -29,9 +31,11 @@ impl Alone {
         let [properties, d0, d1, d2, d3, l0, l1, l2, l3, l4, l5, l6, l7, start @ ..] = *header;
         let dictionary = u32::from_le_bytes([d0, d1, d2, d3]);
         let left = u64::from_le_bytes([l0, l1, l2, l3, l4, l5, l6, l7]);
-        let mut decoder = Decoder::new(Properties::parse(properties)?, Window::new(dictionary.into(), memory));
+        // Nothing refers back further than the whole content.
+        let dictionary = u64::from(dictionary).min(left.max(1)) as u32;
+        let mut decoder = Decoder::new(Properties::parse(properties)?, Ring::new(dictionary.into(), memory));
         decoder.start(start)?;
-        Ok(Self { decoder, left: (left != u64::MAX).then_some(left), ended: false })
+        Ok(Self { decoder, dictionary, left: (left != u64::MAX).then_some(left), ended: false })
     }
 
     /// Decodes up to `most` bytes from `src`, which has [`ENOUGH_INPUT`](Self::ENOUGH_INPUT) unless the input ends in it.
@@ -79,22 +83,32 @@ impl Alone {
         Ok(consumed)
     }
 
+    /// Whether its end was reached.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended
+    }
+
     /// The last `n` bytes of output, no more than the last step's.
     pub(crate) fn tail(&self, n: usize) -> &[u8] {
-        self.decoder.window.tail(n)
+        self.decoder.ring.tail(n)
     }
 
-    /// Packs all that the symbols to come depend on.
-    pub(crate) fn pack(&self, out: &mut Vec<u8>) {
+    /// Packs all that the symbols to come depend on, but for the history; `None` if that is more than a window may be.
+    pub(crate) fn pack(&self, out: &mut Vec<u8>) -> Option<Window> {
+        out.extend(self.dictionary.to_le_bytes());
         out.extend(self.left.unwrap_or(u64::MAX).to_le_bytes());
         self.decoder.pack(out);
+        let (head, tail) = self.decoder.ring.history();
+        Window::pack(head, tail)
     }
 
-    /// The inverse of [`pack`](Self::pack), with the sizes of the decoder; `None` for what cannot come from it.
-    pub(crate) fn unpack(bytes: &[u8], dictionary: u64, memory: u64) -> Option<Self> {
-        let (left, rest) = bytes.split_first_chunk()?;
-        let left = u64::from_le_bytes(*left);
-        let decoder = Decoder::unpack(rest, Window::new(dictionary, memory))?;
-        Some(Self { decoder, left: (left != u64::MAX).then_some(left), ended: false })
+    /// The inverse of [`pack`](Self::pack).
+    pub(crate) fn unpack(bytes: &[u8], history: &Window, memory: u64) -> Result<Self> {
+        let wrong = || Error::corrupt("lzma: not a state to go on from");
+        let (dictionary, bytes) = bytes.split_first_chunk().ok_or_else(wrong)?;
+        let (left, bytes) = bytes.split_first_chunk().ok_or_else(wrong)?;
+        let (dictionary, left) = (u32::from_le_bytes(*dictionary), u64::from_le_bytes(*left));
+        let decoder = Decoder::unpack(bytes, history, Ring::new(dictionary.into(), memory))?;
+        Ok(Self { decoder, dictionary, left: (left != u64::MAX).then_some(left), ended: false })
     }
 }

@@ -3,8 +3,9 @@
 use super::Properties;
 use super::model::{Lengths, Model, STATES};
 use super::range::Range;
-use super::window::Window;
+use super::ring::Ring;
 use crate::error::{Error, Result};
+use crate::stream::Window;
 
 /// No symbol takes more input.
 const MOST_INPUT: usize = 20;
@@ -45,7 +46,7 @@ pub(super) struct Run {
 /// Everything that decoding depends on.
 pub(super) struct Decoder {
     pub(super) properties: Properties,
-    pub(super) window: Window,
+    pub(super) ring: Ring,
     model: Box<Model>,
     state: u8,
     reps: [u32; 4],
@@ -56,8 +57,8 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    pub(super) fn new(properties: Properties, window: Window) -> Self {
-        Self { properties, window, model: Model::new(), state: 0, reps: [0; 4], range: 0, code: 0, pending: 0 }
+    pub(super) fn new(properties: Properties, ring: Ring) -> Self {
+        Self { properties, ring, model: Model::new(), state: 0, reps: [0; 4], range: 0, code: 0, pending: 0 }
     }
 
     /// Forgets everything but the history.
@@ -90,12 +91,12 @@ impl Decoder {
 
     /// Decodes up to `wanted` bytes, which then are the window's last.
     pub(super) fn run(&mut self, src: &[u8], wanted: usize, rest: Rest) -> Result<Run> {
-        let limit = self.window.room(wanted);
-        let Self { properties, window, model, .. } = self;
+        let limit = self.ring.room(wanted);
+        let Self { properties, ring: history, model, .. } = self;
         let model = &mut **model;
-        let begin = window.pos;
-        let (size, ring, shift) = (window.size, window.ring, window.shift);
-        let full = window.full;
+        let begin = history.pos;
+        let (size, ring, shift) = (history.size, history.ring, history.shift);
+        let full = history.full;
         let reserve = if rest == Rest::Follows { MOST_INPUT } else { 0 };
         let literal_mask = (1 << properties.lp) - 1;
         let position_mask = (1 << properties.pb) - 1;
@@ -103,16 +104,16 @@ impl Decoder {
         let mut range = Range::new(self.range, self.code, src);
         let mut state = self.state;
         let [mut rep0, mut rep1, mut rep2, mut rep3] = self.reps;
-        let mut last = window.last();
+        let mut last = history.last();
         let mut len = self.pending;
         let mut pos = begin;
-        let buf = &mut window.buf[..];
+        let buf = &mut history.buf[..];
         let mut stop = Stop::Output;
         loop {
             if len > 0 {
                 let reach = (full + (pos - begin)).min(size);
                 if rep0 as usize >= reach {
-                    return Err(window.refusal(u64::from(rep0) + 1, pos - begin));
+                    return Err(history.refusal(u64::from(rep0) + 1, pos - begin));
                 }
                 let n = (len as usize).min(limit - pos);
                 repeat(buf, ring, pos, rep0 as usize + 1, n);
@@ -202,40 +203,41 @@ impl Decoder {
         self.reps = [rep0, rep1, rep2, rep3];
         self.pending = len;
         let consumed = range.pos;
-        self.window.advance(pos);
+        self.ring.advance(pos);
         Ok(Run { consumed, written: pos - begin, stop })
     }
 
-    /// Packs everything: the state first, the history last.
+    /// Packs everything but the history.
     pub(super) fn pack(&self, out: &mut Vec<u8>) {
-        out.extend([self.properties.byte(), self.state, self.window.phase()]);
+        out.extend([self.properties.byte(), self.state, self.ring.phase()]);
         for number in [self.range, self.code, self.pending].iter().chain(&self.reps) {
             out.extend(number.to_le_bytes());
         }
-        out.extend(self.window.total().to_le_bytes());
+        out.extend(self.ring.total().to_le_bytes());
         self.model.pack(self.properties, out);
-        self.window.history(out);
     }
 
-    /// The inverse of [`pack`](Self::pack); `None` for what cannot come from it.
-    pub(super) fn unpack(mut bytes: &[u8], window: Window) -> Option<Self> {
-        let ([properties, state, phase], rest) = bytes.split_first_chunk()?;
+    /// Makes a decoder of what [`pack`](Self::pack) gave and of the history.
+    pub(super) fn unpack(mut bytes: &[u8], history: &Window, mut ring: Ring) -> Result<Self> {
+        let wrong = || Error::corrupt("lzma: not a state to go on from");
+        let ([properties, state, phase], rest) = bytes.split_first_chunk().ok_or_else(wrong)?;
         bytes = rest;
-        let properties = Properties::parse(*properties).ok()?;
+        let properties = Properties::parse(*properties)?;
         let mut number = || {
-            let (number, rest) = bytes.split_first_chunk()?;
+            let (number, rest) = bytes.split_first_chunk().ok_or_else(wrong)?;
             bytes = rest;
-            Some(u32::from_le_bytes(*number))
+            Ok::<_, Error>(u32::from_le_bytes(*number))
         };
         let (range, code, pending) = (number()?, number()?, number()?);
         let reps = [number()?, number()?, number()?, number()?];
-        let (total, mut bytes) = bytes.split_first_chunk()?;
-        let model = Model::unpack(properties, &mut bytes)?;
+        let (total, bytes) = bytes.split_first_chunk().ok_or_else(wrong)?;
+        let model = Model::unpack(properties, bytes).ok_or_else(wrong)?;
         if *state >= STATES || pending as usize > MOST_COPIED {
-            return None;
+            return Err(wrong());
         }
-        let window = window.with_history(bytes, *phase, u64::from_le_bytes(*total))?;
-        Some(Self { properties, window, model, state: *state, reps, range, code, pending })
+        let total = u64::from_le_bytes(*total);
+        history.unpack(ring.restore(history.len(), *phase, total).ok_or_else(wrong)?)?;
+        Ok(Self { properties, ring, model, state: *state, reps, range, code, pending })
     }
 }
 
@@ -315,7 +317,9 @@ fn repeat(buf: &mut [u8], ring: usize, pos: usize, distance: usize, n: usize) {
     if distance >= STEP && from.max(pos) + n + STEP <= buf.len() {
         let mut at = 0;
         while at < n {
-            let (Some(source), target) = (buf.get(from + at..).and_then(<[u8]>::first_chunk::<STEP>).copied(), pos + at) else {
+            let (Some(source), target) =
+                (buf.get(from + at..).and_then(<[u8]>::first_chunk::<STEP>).copied(), pos + at)
+            else {
                 return;
             };
             if let Some(target) = buf.get_mut(target..).and_then(<[u8]>::first_chunk_mut) {

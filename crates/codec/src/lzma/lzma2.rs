@@ -7,10 +7,11 @@
 //!               kind 0: nothing forgotten, 1: state, 2: state and properties, 3: history too
 //! ```
 
-use super::decode::{Decoder, Rest, Stop};
-use super::window::Window;
 use super::Properties;
+use super::decode::{Decoder, Rest, Stop};
+use super::ring::Ring;
 use crate::error::{Error, Result};
+use crate::stream::Window;
 
 enum Chunk {
     Header,
@@ -28,7 +29,7 @@ pub(crate) struct Step {
 
 /// Decodes LZMA2 data.
 pub(crate) struct Lzma2 {
-    decoder: Decoder,
+    pub(super) decoder: Decoder,
     chunk: Chunk,
     needs_history_reset: bool,
     needs_properties: bool,
@@ -40,7 +41,7 @@ impl Lzma2 {
 
     /// A decoder for a dictionary of `dictionary` bytes, of which no more than `memory` are kept.
     pub(crate) fn new(dictionary: u64, memory: u64) -> Self {
-        let decoder = Decoder::new(Properties { lc: 0, lp: 0, pb: 0 }, Window::new(dictionary, memory));
+        let decoder = Decoder::new(Properties { lc: 0, lp: 0, pb: 0 }, Ring::new(dictionary, memory));
         Self { decoder, chunk: Chunk::Header, needs_history_reset: true, needs_properties: true }
     }
 
@@ -69,7 +70,7 @@ impl Lzma2 {
                 if n == 0 {
                     return Err(Error::Truncated);
                 }
-                written = self.decoder.window.write(&src[..n]);
+                written = self.decoder.ring.write(&src[..n]);
                 self.chunk = if written == left { Chunk::Header } else { Chunk::Plain { left: left - written } };
                 written
             }
@@ -139,14 +140,14 @@ impl Lzma2 {
 
     fn reset_history(&mut self, wanted: bool) {
         if wanted {
-            self.decoder.window.reset();
+            self.decoder.ring.reset();
             self.needs_history_reset = false;
         }
     }
 
     /// The last `n` bytes of output, no more than the last step's.
     pub(crate) fn tail(&self, n: usize) -> &[u8] {
-        self.decoder.window.tail(n)
+        self.decoder.ring.tail(n)
     }
 
     /// Whether it can be packed: between two chunks.
@@ -154,18 +155,21 @@ impl Lzma2 {
         matches!(self.chunk, Chunk::Header)
     }
 
-    /// Packs all that the next chunk depends on.
-    pub(crate) fn pack(&self, out: &mut Vec<u8>) {
+    /// Packs all that the next chunk depends on, but for the history; `None` if that is more than a window may be.
+    pub(crate) fn pack(&self, out: &mut Vec<u8>) -> Option<Window> {
         out.push(u8::from(self.needs_history_reset) | u8::from(self.needs_properties) << 1);
         self.decoder.pack(out);
+        let (head, tail) = self.decoder.ring.history();
+        Window::pack(head, tail)
     }
 
-    /// The inverse of [`pack`](Self::pack), with the sizes of [`new`](Self::new); `None` for what cannot come from it.
-    pub(crate) fn unpack(bytes: &[u8], dictionary: u64, memory: u64) -> Option<Self> {
-        let (&needs @ 0..=3, rest) = bytes.split_first()? else { return None };
-        let decoder = Decoder::unpack(rest, Window::new(dictionary, memory))?;
-        Some(Self {
-            decoder,
+    /// The inverse of [`pack`](Self::pack), with the sizes of [`new`](Self::new).
+    pub(crate) fn unpack(bytes: &[u8], history: &Window, dictionary: u64, memory: u64) -> Result<Self> {
+        let Some((&needs @ 0..=3, rest)) = bytes.split_first() else {
+            return Err(Error::corrupt("lzma2: not a state to go on from"));
+        };
+        Ok(Self {
+            decoder: Decoder::unpack(rest, history, Ring::new(dictionary, memory))?,
             chunk: Chunk::Header,
             needs_history_reset: needs & 1 != 0,
             needs_properties: needs & 2 != 0,

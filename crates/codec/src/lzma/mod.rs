@@ -5,7 +5,7 @@
 //!            \     /
 //!         decode::Decoder             symbols
 //!          /     |     \
-//!     range    model    window        bits     probabilities     history
+//!     range    model     ring         bits     probabilities     history
 //! ```
 //!
 //! It exists beside liblzma because that one cannot save its state and takes memory by what a header claims. Here the history grows
@@ -18,11 +18,13 @@ mod decode;
 pub(crate) mod lzma2;
 mod model;
 mod range;
+mod ring;
 #[cfg(test)]
 mod tests;
-mod window;
 
+pub(crate) use alone::Alone;
 pub(crate) use decode::Rest;
+pub(crate) use lzma2::{Lzma2, Step};
 
 use crate::error::{Error, Result};
 

@@ -102,26 +102,23 @@ impl Model {
         });
     }
 
-    /// The inverse of [`pack`](Self::pack); `None` for what cannot come from it. What follows is left.
-    pub(super) fn unpack(properties: Properties, bytes: &mut &[u8]) -> Option<Box<Self>> {
+    /// The inverse of [`pack`](Self::pack); `None` for what cannot come from it.
+    pub(super) fn unpack(properties: Properties, bytes: &[u8]) -> Option<Box<Self>> {
+        // What updates lead to: never certain.
+        const POSSIBLE: std::ops::RangeInclusive<u16> = 31..=ONE as u16 - 31;
+        let (packed, odd) = bytes.as_chunks();
+        let mut packed = packed.iter().map(|p| u16::from_le_bytes(*p));
+        let mut fits = odd.is_empty();
         let mut model = Self::new();
-        let mut rest = *bytes;
-        let mut fits = true;
         model.visit(literals(properties), &mut |slots| {
             for slot in slots {
-                let packed = rest.split_first_chunk().map(|(number, tail)| {
-                    rest = tail;
-                    u16::from_le_bytes(*number)
-                });
-                // What updates lead to: never certain.
-                match packed.filter(|p| (31..=ONE as u16 - 31).contains(p)) {
+                match packed.next().filter(|p| POSSIBLE.contains(p)) {
                     Some(probability) => *slot = probability,
                     None => fits = false,
                 }
             }
         });
-        *bytes = rest;
-        fits.then_some(model)
+        (fits && packed.next().is_none()).then_some(model)
     }
 }
 

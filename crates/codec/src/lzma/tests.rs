@@ -84,7 +84,10 @@ fn noise(len: usize, seed: u64) -> Vec<u8> {
 }
 
 fn text(len: usize) -> Vec<u8> {
-    (0u64..).flat_map(|i| format!("line {} of {:x};\n", i * i % 7919, i.wrapping_mul(77_777) >> 3).into_bytes()).take(len).collect()
+    (0u64..)
+        .flat_map(|i| format!("line {} of {:x};\n", i * i % 7919, i.wrapping_mul(77_777) >> 3).into_bytes())
+        .take(len)
+        .collect()
 }
 
 /// All that disks are made of, in turns.
@@ -149,6 +152,203 @@ fn what_liblzma_writes_is_read() {
     }
 }
 
+/// All output that comes after the state of `decoder` was packed and unpacked again at every place there is.
+#[test]
+fn decoding_goes_on_from_every_place() {
+    let plain = mixed(800_000);
+    for (i, options) in options().iter().enumerate() {
+        let packed = lzma2(&plain, options);
+        let mut decoder = Lzma2::new(1 << 20, MEMORY);
+        let (mut at, mut out, mut places) = (0, 0, 0);
+        loop {
+            if decoder.is_between_chunks() {
+                let mut state = Vec::new();
+                let window = decoder.pack(&mut state).unwrap();
+                assert!(state.len() < 30_000);
+                let again = Lzma2::unpack(&state, &window, 1 << 20, MEMORY).unwrap();
+                if places % 5 == 0 {
+                    assert!(ours2(again, &packed[at..], 1 << 20).unwrap() == plain[out..], "{i} at {out}");
+                } else {
+                    decoder = again;
+                }
+                places += 1;
+            }
+            let step = decoder.step(&packed[at..], 60_000).unwrap();
+            at += step.consumed;
+            out += step.written;
+            if step.ended {
+                break;
+            }
+        }
+        assert!(places >= 4 && out == plain.len(), "{i}: {places} places");
+        let file = alone(&plain, options);
+        let (header, body) = file.split_first_chunk().unwrap();
+        let mut decoder = Alone::new(header, MEMORY).unwrap();
+        let (mut at, mut out) = (0, 0);
+        loop {
+            let step = decoder.step(&body[at..], 39_999, Rest::Ended).unwrap();
+            at += step.consumed;
+            out += step.written;
+            if step.ended {
+                break;
+            }
+            let mut state = Vec::new();
+            let window = decoder.pack(&mut state).unwrap();
+            decoder = Alone::unpack(&state, &window, MEMORY).unwrap();
+            if out % 7 == 0 {
+                let again = Alone::unpack(&state, &window, MEMORY).unwrap();
+                assert!(ours1(again, &body[at..], 5000, 1 << 20).unwrap() == plain[out..], "{i} at {out}, alone");
+            }
+        }
+        assert_eq!(out, plain.len());
+    }
+}
+
+#[test]
+fn nonsense_is_no_state() {
+    let plain = text(100_000);
+    let packed = lzma2(&plain, &preset(1, |_| {}));
+    let mut decoder = Lzma2::new(1 << 16, MEMORY);
+    let mut at = 0;
+    for _ in 0..2 {
+        at += decoder.step(&packed[at..], 1 << 20).unwrap().consumed;
+    }
+    let mut state = Vec::new();
+    let window = decoder.pack(&mut state).unwrap();
+    assert!(Lzma2::unpack(&state, &window, 4096, MEMORY).is_err(), "more history than the dictionary allows");
+    assert!(Lzma2::unpack(&state, &crate::stream::Window::default(), 1 << 16, MEMORY).is_ok());
+    for i in 0..state.len() {
+        assert!(Lzma2::unpack(&state[..i], &window, 1 << 16, MEMORY).is_err());
+    }
+    for i in (0..state.len()).filter(|i| *i < 64 || i % 31 == 0) {
+        for flip in [1, 0x10, 0x80, 0xff] {
+            let mut bad = state.clone();
+            bad[i] ^= flip;
+            if let Ok(again) = Lzma2::unpack(&bad, &window, 1 << 16, MEMORY) {
+                let _ = ours2(again, &packed[at..], 1 << 20);
+            }
+        }
+    }
+}
+
+/// Whatever is damaged, liblzma and this decoder have to make the same of it.
+#[test]
+fn damage_is_seen_as_liblzma_sees_it() {
+    let plain = [text(3000), noise(200, 3), vec![0; 3000], text(2000)].concat();
+    for options in &options() {
+        let packed = lzma2(&plain, options);
+        let file = alone(&plain, options);
+        for i in 0..packed.len().max(file.len()) {
+            for flip in [1, 0x40, 0xff] {
+                if let Some(bad) = flipped(&packed, i, flip) {
+                    let their = theirs(Stream::new_raw_decoder(&lzma2_filters(options)).unwrap(), &bad);
+                    let our = ours2(Lzma2::new(1 << 20, MEMORY), &bad, 1 << 20).ok();
+                    assert!(their == our, "byte {i} ^ {flip:#x}");
+                }
+                if let Some(bad) = flipped(&file, i, flip) {
+                    let their = theirs(Stream::new_lzma_decoder(u64::MAX).unwrap(), &bad);
+                    let our = ours_alone(&bad, 4096, 1 << 20).ok();
+                    assert!(their == our, "byte {i} ^ {flip:#x}, alone");
+                }
+            }
+        }
+    }
+}
+
+fn flipped(bytes: &[u8], at: usize, flip: u8) -> Option<Vec<u8>> {
+    let mut bad = bytes.to_vec();
+    *bad.get_mut(at)? ^= flip;
+    Some(bad)
+}
+
+#[test]
+fn memory_grows_with_the_output_not_with_the_header() {
+    // Found by fuzzing: liblzma takes two gigabytes for it.
+    let found = [0, 0xff, 2, 0, 0x75, 0, 0x75, 0, 0x75, 0xff, 0xff, 0x75, 0xff, 0xff];
+    assert!(matches!(ours_alone(&found, 4096, 1 << 20), Err(Error::Truncated)));
+    let plain = text(500_000);
+    let options = preset(1, |_| {});
+    let mut file = alone(&plain, &options);
+    file[1..5].copy_from_slice(&u32::MAX.to_le_bytes());
+    let (header, body) = file.split_first_chunk().unwrap();
+    let mut decoder = Alone::new(header, u64::MAX).unwrap();
+    assert_eq!(decoder.decoder.ring.buf.len(), 0);
+    decoder.step(body, 1000, Rest::Ended).unwrap();
+    assert!(decoder.decoder.ring.buf.len() <= 64 << 10);
+    assert!(ours_alone(&file, 4096, 1 << 20).unwrap() == plain);
+    // The header's length bounds it too.
+    file[5..13].copy_from_slice(&500_000_u64.to_le_bytes());
+    let (header, body) = file.split_first_chunk().unwrap();
+    let mut decoder = Alone::new(header, u64::MAX).unwrap();
+    while decoder.step(body, usize::MAX, Rest::Ended).is_ok_and(|step| step.written > 0) {}
+    assert!(decoder.decoder.ring.buf.len() <= 510_000);
+    let packed = lzma2(&plain, &options);
+    let mut decoder = Lzma2::new(u64::from(u32::MAX), u64::MAX);
+    assert!(decoder.decoder.ring.buf.is_empty());
+    assert_eq!(decoder.step(&packed, 1000).unwrap().written, 0);
+    assert_eq!(decoder.step(&packed[11..], 1000).unwrap().written, 1000);
+    assert!(decoder.decoder.ring.buf.len() <= 64 << 10);
+}
+
+#[test]
+fn memory_stays_within_its_limit() {
+    let near = vec![0; 3_000_000];
+    let mut far = noise(300_000, 8);
+    far.extend_from_within(..);
+    let options = preset(1, |o| {
+        o.dict_size(1 << 20);
+    });
+    let (near_packed, far_packed) = (lzma2(&near, &options), lzma2(&far, &options));
+    let limited = |packed: &[u8]| ours2(Lzma2::new(1 << 20, 100_000), packed, 1 << 16);
+    assert!(limited(&near_packed).unwrap() == near);
+    assert!(matches!(limited(&far_packed), Err(Error::TooLarge(_))));
+    let mut decoder = Lzma2::new(1 << 20, 100_000);
+    let mut at = 0;
+    loop {
+        let step = decoder.step(&near_packed[at..], 1 << 16).unwrap();
+        at += step.consumed;
+        assert!(decoder.decoder.ring.buf.len() <= 110_000);
+        if step.ended {
+            break;
+        }
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn sizes_of_steps_make_no_difference(
+        words in proptest::collection::vec((0_u8..8, 1_usize..4000), 0..60),
+        piece in 25_usize..5000,
+        most in 1_usize..70_000,
+        choice in 0_usize..8,
+    ) {
+        let plain: Vec<u8> = words
+            .iter()
+            .flat_map(|(kind, len)| match kind {
+                0 => vec![0; *len],
+                1 => noise(*len, *len as u64),
+                kind => (0..*len).map(|i| ((i * i / usize::from(*kind)) >> 2) as u8).collect(),
+            })
+            .collect();
+        let options = &options()[choice];
+        proptest::prop_assert!(ours2(Lzma2::new(1 << 20, MEMORY), &lzma2(&plain, options), most).unwrap() == plain);
+        proptest::prop_assert!(ours_alone(&alone(&plain, options), piece, most).unwrap() == plain);
+    }
+
+    #[test]
+    fn any_bytes_are_harmless(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400), start in 0_usize..4) {
+        let head = [&[0x5d, 0, 0, 1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0][..], &[]][start % 2];
+        let file = [head, &bytes].concat();
+        let our = ours_alone(&file, 4096, 1 << 20).ok();
+        proptest::prop_assert_eq!(our, theirs(Stream::new_lzma_decoder(u64::MAX).unwrap(), &file).filter(|_| start % 2 == 0 || file.len() > 18));
+        let packed = [&[0xe0, 0, 200, 0, 255, 0x5d, 0][..], &bytes].concat();
+        let our = ours2(Lzma2::new(1 << 16, MEMORY), &packed, 1 << 20).ok();
+        proptest::prop_assert_eq!(our, theirs(Stream::new_raw_decoder(&lzma2_filters(&preset(0, |_| {}))).unwrap(), &packed));
+    }
+}
+
 #[test]
 fn tmp_speed() {
     let Ok(path) = std::env::var("SPEED") else { return };
@@ -182,7 +382,10 @@ fn tmp_speed() {
                 }
             }
             let their = t.elapsed();
-            println!("{name}: {n} bytes, ours {ours:?}, theirs {their:?}, ratio {:.2}", their.as_secs_f64() / ours.as_secs_f64());
+            println!(
+                "{name}: {n} bytes, ours {ours:?}, theirs {their:?}, ratio {:.2}",
+                their.as_secs_f64() / ours.as_secs_f64()
+            );
         }
     }
 }

@@ -145,7 +145,7 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// No checkpoint has more bytes of `extra`.
-    pub const MOST_EXTRA: usize = 1024;
+    pub const MOST_EXTRA: usize = 32 << 10;
 }
 
 /// Pulls the decoded bytes of a stream.
@@ -185,7 +185,7 @@ pub fn open(kind: Kind, input: Box<dyn Input>, limits: Limits) -> Result<Box<dyn
         Kind::Zlib => Stream::boxed(deflated::Deflated::new(feed, deflated::Wrap::Zlib), 0),
         Kind::Deflate => Stream::boxed(deflated::Deflated::new(feed, deflated::Wrap::Raw), 0),
         Kind::Xz => Stream::boxed(xz::Xz::new(feed, limits), 0),
-        Kind::Lzma => Stream::boxed(lzma::Lzma::new(feed, limits)?, 0),
+        Kind::Lzma => Stream::boxed(lzma::Lzma::new(feed, limits), 0),
         Kind::Zstd => Stream::boxed(zstd::Zstd::new(feed, limits)?, 0),
         Kind::Bzip2 => Stream::boxed(bzip2::Bzip2::new(feed), 0),
         Kind::Lz4 => Stream::boxed(lz4::Lz4::new(feed, limits), 0),
@@ -207,7 +207,7 @@ pub fn resume(kind: Kind, input: Box<dyn Input>, limits: Limits, from: &Checkpoi
         Kind::Zlib => Stream::boxed(deflated::Deflated::resume(feed, deflated::Wrap::Zlib, from)?, out),
         Kind::Deflate => Stream::boxed(deflated::Deflated::resume(feed, deflated::Wrap::Raw, from)?, out),
         Kind::Xz => Stream::boxed(xz::Xz::resume(feed, limits, from)?, out),
-        Kind::Lzma => return Err(bad_checkpoint()),
+        Kind::Lzma => Stream::boxed(lzma::Lzma::resume(feed, limits, from)?, out),
         Kind::Zstd => Stream::boxed(zstd::Zstd::resume(feed, limits)?, out),
         Kind::Bzip2 => Stream::boxed(bzip2::Bzip2::resume(feed), out),
         Kind::Lz4 => Stream::boxed(lz4::Lz4::resume(feed, limits, from)?, out),

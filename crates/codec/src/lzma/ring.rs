@@ -12,7 +12,7 @@ const START: usize = 64 * 1024;
 const _: () = assert!(SLACK > MOST_COPIED + 64 && SLACK.is_multiple_of(16));
 
 /// A ring that grows with its content until it has the size of the dictionary.
-pub(super) struct Window {
+pub(super) struct Ring {
     pub(super) buf: Vec<u8>,
     /// Where output goes on.
     pub(super) pos: usize,
@@ -30,7 +30,7 @@ pub(super) struct Window {
     total: u64,
 }
 
-impl Window {
+impl Ring {
     /// For a dictionary of `dictionary` bytes, of which no more than `memory` are kept.
     pub(super) fn new(dictionary: u64, memory: u64) -> Self {
         // liblzma rounds like this, and accepts what reaches so far back.
@@ -40,18 +40,19 @@ impl Window {
         Self { buf: Vec::new(), pos: 0, full: 0, size, dictionary, ring: size + SLACK, shift: 0, total: 0 }
     }
 
-    /// The same window with this history, at a position that is `phase` modulo 16.
-    pub(super) fn with_history(mut self, history: &[u8], phase: u8, total: u64) -> Option<Self> {
-        if history.len() > self.size || history.len() as u64 > total {
+    /// Puts a history of `len` bytes into the empty window, at a position that is `phase` modulo 16.
+    ///
+    /// `None` if it cannot have so much.
+    pub(super) fn restore(&mut self, len: usize, phase: u8, total: u64) -> Option<&mut [u8]> {
+        if len > self.size || len as u64 > total {
             return None;
         }
-        self.buf = vec![0; history.len().saturating_add(START).min(self.ring)];
-        self.buf[..history.len()].copy_from_slice(history);
-        self.pos = history.len();
-        self.full = history.len();
-        self.shift = usize::from(phase & 15).wrapping_sub(history.len()) & 15;
+        self.buf = vec![0; len.saturating_add(START).min(self.ring)];
+        self.pos = len;
+        self.full = len;
+        self.shift = usize::from(phase & 15).wrapping_sub(len) & 15;
         self.total = total;
-        Some(self)
+        Some(&mut self.buf[..len])
     }
 
     pub(super) fn reset(&mut self) {
@@ -111,11 +112,11 @@ impl Window {
         &self.buf[self.pos - n..self.pos]
     }
 
-    /// Appends all that matches may refer to.
-    pub(super) fn history(&self, out: &mut Vec<u8>) {
+    /// All that matches may refer to, in two parts.
+    pub(super) fn history(&self) -> (&[u8], &[u8]) {
         let before = self.full.saturating_sub(self.pos);
-        out.extend_from_slice(&self.buf[self.ring.min(self.buf.len()) - before..][..before]);
-        out.extend_from_slice(&self.buf[self.pos - (self.full - before)..self.pos]);
+        let end = self.ring.min(self.buf.len());
+        (&self.buf[end - before..end], &self.buf[self.pos - (self.full - before)..self.pos])
     }
 
     /// Why a match must not go this far back.
@@ -127,10 +128,5 @@ impl Window {
         } else {
             Error::corrupt("lzma: refers to something before the start")
         }
-    }
-
-    /// How many bytes of history are kept now.
-    pub(super) fn history_len(&self) -> usize {
-        self.full
     }
 }
