@@ -12,6 +12,8 @@ const MOST_INPUT: usize = 20;
 /// No match is longer.
 pub(super) const MOST_COPIED: usize = 273;
 const LEAST_COPIED: u32 = 2;
+/// The state that a literal leads to from each state; there are twelve, an index of four bits always fits.
+const AFTER_LITERAL: [u8; 16] = [0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 4, 5, 0, 0, 0, 0];
 /// Bytes copied at once.
 const STEP: usize = 16;
 
@@ -97,7 +99,8 @@ impl Decoder {
         let begin = history.pos;
         let (size, ring, shift) = (history.size, history.ring, history.shift);
         let full = history.full;
-        let reserve = if rest == Rest::Follows { MOST_INPUT } else { 0 };
+        // Beyond this the next symbol may be cut in two, or the last one was.
+        let enough = if rest == Rest::Follows { src.len().checked_sub(MOST_INPUT) } else { Some(src.len()) };
         let literal_mask = (1 << properties.lp) - 1;
         let position_mask = (1 << properties.pb) - 1;
         let (lc, high) = (properties.lc, 8 - properties.lc);
@@ -108,94 +111,81 @@ impl Decoder {
         let mut len = self.pending;
         let mut pos = begin;
         let buf = &mut history.buf[..];
-        let mut stop = Stop::Output;
-        loop {
-            if len > 0 {
-                let reach = (full + (pos - begin)).min(size);
-                if rep0 as usize >= reach {
-                    return Err(history.refusal(u64::from(rep0) + 1, pos - begin));
-                }
-                let n = (len as usize).min(limit - pos);
-                repeat(buf, ring, pos, rep0 as usize + 1, n);
-                pos += n;
-                len -= n as u32;
-                // Harmless where nothing was copied: there was no room.
-                last = buf.get(pos.wrapping_sub(1)).copied().unwrap_or(last);
-            }
-            if pos >= limit {
-                break;
-            }
-            if range.left() < reserve {
-                stop = Stop::Input;
-                break;
-            }
-            let here = pos.wrapping_add(shift);
-            let position = here & position_mask & 15;
-            if !range.bit(&mut model.is_match[usize::from(state & 15)][position]) {
-                let context = (here & literal_mask) << lc | usize::from(last) >> high;
-                let slots = &mut model.literal[context & 15];
-                let byte = if state < 7 {
-                    literal(&mut range, slots)
-                } else {
-                    let distance = rep0 as usize + 1;
-                    let from = if distance <= pos { pos - distance } else { (pos + ring).wrapping_sub(distance) };
-                    let matched = buf.get(from).copied().unwrap_or(0);
-                    literal_after_match(&mut range, slots, matched)
-                };
-                state = match state {
-                    0..4 => 0,
-                    4..10 => state - 3,
-                    _ => state - 6,
-                };
-                if range.is_overrun() {
-                    return Err(Error::Truncated);
-                }
-                if let Some(slot) = buf.get_mut(pos) {
-                    *slot = byte;
-                }
-                last = byte;
-                pos += 1;
-                continue;
-            }
-            if !range.bit(&mut model.is_rep[usize::from(state & 15)]) {
-                (rep3, rep2, rep1) = (rep2, rep1, rep0);
-                len = length(&mut range, &mut model.matched, position);
-                rep0 = distance(&mut range, model, len);
-                state = if state < 7 { 7 } else { 10 };
-                if range.is_overrun() {
-                    return Err(Error::Truncated);
-                }
-                if rep0 == u32::MAX {
-                    len = 0;
-                    stop = Stop::Marker;
-                    break;
-                }
-                continue;
-            }
-            if full + (pos - begin) == 0 {
-                return Err(Error::corrupt("lzma: refers to something before the start"));
-            }
-            if !range.bit(&mut model.is_rep0[usize::from(state & 15)]) {
-                if !range.bit(&mut model.is_rep0_long[usize::from(state & 15)][position]) {
-                    state = if state < 7 { 9 } else { 11 };
-                    if range.is_overrun() {
-                        return Err(Error::Truncated);
+        let stop = 'symbols: {
+            let Some(enough) = enough else { break 'symbols Stop::Input };
+            loop {
+                if len > 0 {
+                    if rep0 as usize >= (full + (pos - begin)).min(size) {
+                        return Err(history.refusal(u64::from(rep0) + 1, pos - begin));
                     }
-                    len = 1;
+                    let n = (len as usize).min(limit - pos);
+                    repeat(buf, ring, pos, rep0 as usize + 1, n);
+                    pos += n;
+                    len -= n as u32;
+                    // Harmless where nothing was copied: there was no room.
+                    last = buf.get(pos.wrapping_sub(1)).copied().unwrap_or(last);
+                }
+                let position = loop {
+                    if pos >= limit {
+                        break 'symbols Stop::Output;
+                    }
+                    if range.pos > enough {
+                        break 'symbols Stop::Input;
+                    }
+                    let here = pos.wrapping_add(shift);
+                    let position = here & position_mask & 15;
+                    if range.bit(&mut model.is_match[usize::from(state & 15)][position]) {
+                        break position;
+                    }
+                    let context = (here & literal_mask) << lc | usize::from(last) >> high;
+                    let slots = &mut model.literal[context & 15];
+                    last = if state < 7 {
+                        literal(&mut range, slots)
+                    } else {
+                        let distance = rep0 as usize + 1;
+                        let from = if distance <= pos { pos - distance } else { (pos + ring).wrapping_sub(distance) };
+                        literal_after_match(&mut range, slots, buf.get(from).copied().unwrap_or(0))
+                    };
+                    state = AFTER_LITERAL[usize::from(state & 15)];
+                    if let Some(slot) = buf.get_mut(pos) {
+                        *slot = last;
+                    }
+                    pos += 1;
+                };
+                if !range.bit(&mut model.is_rep[usize::from(state & 15)]) {
+                    (rep3, rep2, rep1) = (rep2, rep1, rep0);
+                    len = length(&mut range, &mut model.matched, position);
+                    rep0 = distance(&mut range, model, len);
+                    state = if state < 7 { 7 } else { 10 };
+                    if rep0 == u32::MAX {
+                        len = 0;
+                        break 'symbols Stop::Marker;
+                    }
                     continue;
                 }
-            } else if !range.bit(&mut model.is_rep1[usize::from(state & 15)]) {
-                (rep0, rep1) = (rep1, rep0);
-            } else if !range.bit(&mut model.is_rep2[usize::from(state & 15)]) {
-                (rep0, rep1, rep2) = (rep2, rep0, rep1);
-            } else {
-                (rep0, rep1, rep2, rep3) = (rep3, rep0, rep1, rep2);
+                if full + (pos - begin) == 0 {
+                    return Err(Error::corrupt("lzma: refers to something before the start"));
+                }
+                if !range.bit(&mut model.is_rep0[usize::from(state & 15)]) {
+                    if !range.bit(&mut model.is_rep0_long[usize::from(state & 15)][position]) {
+                        state = if state < 7 { 9 } else { 11 };
+                        len = 1;
+                        continue;
+                    }
+                } else if !range.bit(&mut model.is_rep1[usize::from(state & 15)]) {
+                    (rep0, rep1) = (rep1, rep0);
+                } else if !range.bit(&mut model.is_rep2[usize::from(state & 15)]) {
+                    (rep0, rep1, rep2) = (rep2, rep0, rep1);
+                } else {
+                    (rep0, rep1, rep2, rep3) = (rep3, rep0, rep1, rep2);
+                }
+                len = length(&mut range, &mut model.repeated, position);
+                state = if state < 7 { 8 } else { 11 };
             }
-            len = length(&mut range, &mut model.repeated, position);
-            state = if state < 7 { 8 } else { 11 };
-            if range.is_overrun() {
-                return Err(Error::Truncated);
-            }
+        };
+        // The bits of the last symbols were no real ones; what came of them is not given out.
+        if range.is_overrun() {
+            return Err(Error::Truncated);
         }
         self.range = range.range;
         self.code = range.code;

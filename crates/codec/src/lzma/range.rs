@@ -28,11 +28,6 @@ impl<'a> Range<'a> {
     }
 
     #[inline(always)]
-    pub(super) fn left(&self) -> usize {
-        self.src.len().saturating_sub(self.pos)
-    }
-
-    #[inline(always)]
     pub(super) fn normalize(&mut self) {
         if self.range < TOP {
             let byte = self.src.get(self.pos).copied().unwrap_or(0);
