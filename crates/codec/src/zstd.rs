@@ -3,13 +3,21 @@
 //! Streams of frames are decoded by [`stream`](crate::stream); a table of frames for random access is in
 //! [`zstd_seekable`](crate::zstd_seekable).
 
+mod bits;
+mod block;
 mod frame;
+mod fse;
+mod history;
+mod huffman;
+mod sequences;
 #[cfg(test)]
 mod tests;
 
 use crate::error::{Error, Result};
+pub(crate) use block::Blocks;
 pub use frame::{Frame, FrameHeader, Frames, parse_frame_header};
 pub(crate) use frame::{MAGIC, is_skippable};
+pub(crate) use history::{BLOCK, History};
 use std::ops::RangeInclusive;
 use zstd_safe::{CCtx, CParameter, DCtx, DParameter, get_error_name};
 
