@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 use crate::zstd::{BLOCK, Blocks, FrameHeader, History, MAGIC, is_skippable, parse_frame_header};
 use std::ops::Range;
 
+#[cfg(test)]
+mod tests;
+
 enum Phase {
     Header { first: bool },
     Block(Frame),
