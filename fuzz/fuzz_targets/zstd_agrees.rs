@@ -12,6 +12,8 @@ const MOST: usize = 4 << 20;
 const STRICTER: &[&str] = &[
     // Distances are held against the window, not against what happens to be at hand.
     "zstd: a match refers to what is not there",
+    // A block holds no more than the window, also where the whole frame is at hand.
+    "zstd: a block holds more than it may",
     // Codes have at most 11 bits.
     "zstd: a Huffman table is wrong",
     // Where the four streams of literals end is not looked at in every case.
@@ -38,6 +40,10 @@ fn drain(decoder: &mut dyn Decoder, places: &mut Vec<Checkpoint>) -> Result<Opti
 }
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    // Nothing at all is no file, but no mistake to libzstd.
+    if data.is_empty() {
+        return;
+    }
     let limits = Limits { memory: 2 << 30 };
     let Ok(mut decoder) = open(Kind::Zstd, Box::new(Memory(data.to_vec())), limits) else { return };
     let mut places = Vec::new();
@@ -59,8 +65,11 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             }
         }
         (Ok(_), Err(e)) => panic!("libzstd refuses it: {e}"),
-        (Err(Error::Trailing { .. }), _) => {}
-        (Err(e), Ok(_)) => assert!(STRICTER.contains(&&*e.to_string()), "ours refuses it: {e}"),
+        // Whole frames are decoded in place there, so that the size of the window costs nothing.
+        (Err(Error::Trailing { .. } | Error::TooLarge(_)), _) => {}
+        (Err(e), Ok(_)) => {
+            assert!(STRICTER.iter().any(|text| e.to_string().ends_with(text)), "ours refuses it: {e}");
+        }
         _ => {}
     }
 });
