@@ -1,7 +1,7 @@
 //! zstd: frames encoded and decoded whole, and frames found without decoding.
 //!
-//! Streams of frames are decoded by [`stream`](crate::stream); a table of frames for random access is in
-//! [`zstd_seekable`](crate::zstd_seekable).
+//! Streams of frames are decoded by [`stream`](crate::stream), with a decoder of our own that can be taken up after every block; whole
+//! frames are encoded and decoded by libzstd. A table of frames for random access is in [`zstd_seekable`](crate::zstd_seekable).
 
 mod bits;
 mod block;

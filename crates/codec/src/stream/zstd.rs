@@ -164,7 +164,8 @@ impl Zstd {
         let end = out.pos();
         self.piece = self.history.advance(end);
         self.checked &= self.piece.is_empty() || frame.checksum.is_some();
-        frame.len += self.piece.len() as u64;
+        // A hostile checkpoint may have started it anywhere.
+        frame.len = frame.len.saturating_add(self.piece.len() as u64);
         if frame.content.is_some_and(|len| if is_last { len != frame.len } else { len < frame.len }) {
             return Err(Error::corrupt("zstd: the content does not have the length announced"));
         }

@@ -132,11 +132,11 @@ impl Blocks {
             return Err(Error::corrupt("zstd: a Huffman table is missing"));
         }
         let out = &mut self.literals[..count];
-        if size == 0 {
-            self.huffman.one(&self.packed, at, end, out)?;
-        } else {
-            self.huffman.four(&self.packed, at, end, out)?;
-        }
+        let decoded = match size {
+            0 => self.huffman.one(&self.packed, at, end, out),
+            _ => self.huffman.four(&self.packed, at, end, out),
+        };
+        decoded.map_err(|_| Error::corrupt("zstd: the literals do not end where they should"))?;
         Ok(Literals { place: Place::Buffer, count, end })
     }
 }

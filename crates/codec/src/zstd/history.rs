@@ -166,7 +166,7 @@ impl Output<'_> {
             return Err(too_far());
         }
         if distance > at {
-            return self.from_old(at, distance, len);
+            return self.reach_back(at, distance, len);
         }
         let mut from = at - distance;
         if distance >= STEP {
@@ -247,7 +247,7 @@ impl Output<'_> {
 
     /// A match that begins in the part before.
     #[cold]
-    fn from_old(&mut self, at: usize, distance: usize, len: usize) -> Result<()> {
+    fn reach_back(&mut self, at: usize, distance: usize, len: usize) -> Result<()> {
         let from = self.old_end.checked_sub(distance - at).ok_or_else(too_far)?;
         let old = len.min(self.old_end - from);
         self.buf.copy_within(from..from + old, at);

@@ -189,7 +189,7 @@ impl Sequences {
             at += states.set(kind, modes >> (6 - 2 * i) & 3, &section[at..])?;
         }
         let bits = Backward::new(src, start + at, end)?;
-        let used = self.carry_out(bits, sequences, &literals[..], count, out)?;
+        let used = self.carry_out(bits, sequences, literals, count, out)?;
         out.push(&literals[used..count])
     }
 
