@@ -338,11 +338,11 @@ proptest::proptest! {
     }
 
     #[test]
-    fn any_bytes_are_harmless(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400), start in 0_usize..4) {
-        let head = [&[0x5d, 0, 0, 1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0][..], &[]][start % 2];
-        let file = [head, &bytes].concat();
+    fn any_bytes_are_harmless(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400)) {
+        let head = [0x5d, 0, 0, 1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0];
+        let file = [&head[..], &bytes].concat();
         let our = ours_alone(&file, 4096, 1 << 20).ok();
-        proptest::prop_assert_eq!(our, theirs(Stream::new_lzma_decoder(u64::MAX).unwrap(), &file).filter(|_| start % 2 == 0 || file.len() > 18));
+        proptest::prop_assert_eq!(our, theirs(Stream::new_lzma_decoder(u64::MAX).unwrap(), &file));
         let packed = [&[0xe0, 0, 200, 0, 255, 0x5d, 0][..], &bytes].concat();
         let our = ours2(Lzma2::new(1 << 16, MEMORY), &packed, 1 << 20).ok();
         proptest::prop_assert_eq!(our, theirs(Stream::new_raw_decoder(&lzma2_filters(&preset(0, |_| {}))).unwrap(), &packed));

@@ -12,12 +12,12 @@
 //! | kind | places | verified after a resume |
 //! |---|---|---|
 //! | gzip, zlib, deflate | after every deflate block | everything (the running checksum is kept) |
-//! | xz | start of every block | everything but the index against the blocks skipped |
-//! | zstd | start of every frame | everything |
+//! | xz | start of every block; inside blocks of LZMA2 alone after every chunk, where the window is not too much | everything (the running check is kept) |
+//! | zstd | after every block, where the window is not too much for a [`Window`] | everything (the running checksum is kept) |
 //! | bzip2 | start of every stream | everything |
 //! | lz4 | after every block | block checksums; not the content checksum of the frame resumed in |
 //! | lzop | start of every block | everything |
-//! | lzma | the start | everything |
+//! | lzma | anywhere, where the window is not too much | there is nothing to verify |
 
 mod bzip2;
 mod deflated;
@@ -186,7 +186,7 @@ pub fn open(kind: Kind, input: Box<dyn Input>, limits: Limits) -> Result<Box<dyn
         Kind::Deflate => Stream::boxed(deflated::Deflated::new(feed, deflated::Wrap::Raw), 0),
         Kind::Xz => Stream::boxed(xz::Xz::new(feed, limits), 0),
         Kind::Lzma => Stream::boxed(lzma::Lzma::new(feed, limits), 0),
-        Kind::Zstd => Stream::boxed(zstd::Zstd::new(feed, limits)?, 0),
+        Kind::Zstd => Stream::boxed(zstd::Zstd::new(feed, limits), 0),
         Kind::Bzip2 => Stream::boxed(bzip2::Bzip2::new(feed), 0),
         Kind::Lz4 => Stream::boxed(lz4::Lz4::new(feed, limits), 0),
         Kind::Lzop => Stream::boxed(lzop::Lzop::new(feed, limits), 0),
@@ -208,7 +208,7 @@ pub fn resume(kind: Kind, input: Box<dyn Input>, limits: Limits, from: &Checkpoi
         Kind::Deflate => Stream::boxed(deflated::Deflated::resume(feed, deflated::Wrap::Raw, from)?, out),
         Kind::Xz => Stream::boxed(xz::Xz::resume(feed, limits, from)?, out),
         Kind::Lzma => Stream::boxed(lzma::Lzma::resume(feed, limits, from)?, out),
-        Kind::Zstd => Stream::boxed(zstd::Zstd::resume(feed, limits)?, out),
+        Kind::Zstd => Stream::boxed(zstd::Zstd::resume(feed, limits, from)?, out),
         Kind::Bzip2 => Stream::boxed(bzip2::Bzip2::resume(feed), out),
         Kind::Lz4 => Stream::boxed(lz4::Lz4::resume(feed, limits, from)?, out),
         Kind::Lzop => Stream::boxed(lzop::Lzop::resume(feed, limits, from)?, out),

@@ -1,5 +1,8 @@
 //! .xz streams.
 
+#[cfg(test)]
+mod tests;
+
 use super::{Checkpoint, Feed, Limits, Stage, Window, bad_checkpoint};
 use crate::checksum::{Crc32, Crc64};
 use crate::error::{Error, Result};

@@ -9,7 +9,7 @@ pub(super) struct Grain {
     pub spacing: u64,
     /// Most places.
     pub most: usize,
-    /// Most bytes that the packed windows of all places take together.
+    /// Most bytes that the packed windows of all places, and what else they need, take together.
     pub packed: usize,
     /// Streams with less content have no side-car: going through them again costs less.
     pub worth_keeping: u64,
@@ -62,7 +62,7 @@ impl Points {
     }
 
     fn packed(&self) -> usize {
-        self.list.iter().map(|p| p.window.packed().len()).sum()
+        self.list.iter().map(|p| p.window.packed().len() + p.extra.len()).sum()
     }
 
     /// The last place at or before `offset`; `None`: the start.

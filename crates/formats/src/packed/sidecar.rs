@@ -17,7 +17,7 @@ const DIGEST: usize = 32;
 /// Bytes of a place besides its window and what else the format needs.
 const FIELDS: usize = 8 + 1 + 8 + 2 + 4 + 4;
 /// No side-car that was written here is longer.
-const LONGEST: u64 = (GRAIN.packed + GRAIN.most * (FIELDS + Checkpoint::MOST_EXTRA) + 1024) as u64;
+const LONGEST: u64 = (GRAIN.packed + GRAIN.most * FIELDS + 1024) as u64;
 /// Bytes read and written at once: windows come one by one, never all of them once more.
 const BUFFER: usize = 256 << 10;
 
