@@ -231,7 +231,7 @@ impl Body {
         let dictionary = u32::from_le_bytes(rest.array()?);
         let [len] = rest.array()?;
         let (running, state) = rest.0.split_at_checked(len.into()).ok_or_else(bad_checkpoint)?;
-        let running = check.resume(running).ok_or_else(bad_checkpoint)?;
+        let running = check.resume(running, written).ok_or_else(bad_checkpoint)?;
         let most = u64::from(dictionary).min(uncompressed.unwrap_or(u64::MAX));
         let decoder = BlockDecoder::Plain(Lzma2::unpack(state, history, most, limits.memory)?);
         Ok(Self { header_len, compressed, uncompressed, dictionary, decoder, running, consumed, written })

@@ -27,12 +27,19 @@ impl Check {
         matches!(self.0, 1 | 4 | 10)
     }
 
-    /// The check that [`Running::pack`] was asked for; `None` for what cannot come from it.
-    pub(crate) fn resume(self, packed: &[u8]) -> Option<Running> {
+    /// The check over `len` bytes that [`Running::pack`] gave; `None` for what cannot come from it.
+    pub(crate) fn resume(self, packed: &[u8], len: u64) -> Option<Running> {
         Some(match self.0 {
             1 => Running::Crc32(Crc32::resume(u32::from_le_bytes(packed.try_into().ok()?))),
             4 => Running::Crc64(Crc64::resume(u64::from_le_bytes(packed.try_into().ok()?))),
-            10 => Running::Sha256(Box::new(Sha256::deserialize(packed.try_into().ok()?).ok()?)),
+            10 => {
+                // The number of its blocks follows its 32 bytes of state; another one would be counted on into nowhere.
+                let blocks = u64::from_le_bytes(*packed.get(32..)?.first_chunk()?);
+                if blocks != len / 64 || len > i64::MAX as u64 / 16 {
+                    return None;
+                }
+                Running::Sha256(Box::new(Sha256::deserialize(packed.try_into().ok()?).ok()?))
+            }
             _ => packed.is_empty().then_some(Running::Unknown)?,
         })
     }

