@@ -118,11 +118,13 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of memory for one window, dictionary or block; a stream that wants more is refused with [`Error::TooLarge`].
+    ///
+    /// xz and lzma take memory as output fills it: they are refused only where something refers back further than this.
     pub memory: u64,
 }
 
 impl Default for Limits {
-    /// 128 MiB: enough for everything but `zstd --long=28` and up and `xz` with dictionaries of its own choice.
+    /// 128 MiB: enough for everything but `zstd --long=28` and up and `xz` with dictionaries of one's own choice.
     fn default() -> Self {
         Self { memory: 128 << 20 }
     }
