@@ -5,6 +5,7 @@
 
 use std::process::ExitCode;
 
+mod again;
 mod cli;
 mod clone;
 mod faults;
@@ -21,6 +22,7 @@ mod verify;
 
 fn main() -> ExitCode {
     let topics = [
+        again::topic,
         cli::topic,
         clone::topic,
         faults::topic,

@@ -123,6 +123,19 @@ impl Error {
         self
     }
 
+    /// Puts a bare file name into `folder`, so that a person finds the file; a path with a folder stays as it is.
+    pub fn in_folder(mut self, folder: impl AsRef<Path>) -> Self {
+        let folder = folder.as_ref();
+        let here = folder.as_os_str().is_empty() || folder == Path::new(".");
+        if let Some(path) = &mut self.0.path
+            && !here
+            && path.parent() == Some(Path::new(""))
+        {
+            *path = folder.join(&*path);
+        }
+        self
+    }
+
     /// Adds the byte offset, unless there is one already.
     pub fn at(mut self, offset: u64) -> Self {
         self.0.offset.get_or_insert(offset);
@@ -223,6 +236,19 @@ mod tests {
     fn display_names_path_and_offset_once() {
         let e = Error::corrupt("table entry 3 points past the end").in_path("/a/b.E01").at(512).at(7).in_path("/x");
         assert_eq!(e.to_string(), "/a/b.E01: table entry 3 points past the end (at offset 512)");
+    }
+
+    #[test]
+    fn a_bare_name_is_put_into_its_folder() {
+        let named = |path: &str, folder: &str| {
+            let e = Error::corrupt("x").in_path(path).in_folder(folder);
+            e.path().expect("a path was given").to_string_lossy().into_owned()
+        };
+        assert_eq!(named("a.E02", "/evidence/7"), "/evidence/7/a.E02");
+        assert_eq!(named("b/a.E02", "/evidence/7"), "b/a.E02");
+        assert_eq!(named("/a.E02", "/evidence/7"), "/a.E02");
+        assert_eq!(named("a.E02", "."), "a.E02");
+        assert_eq!(Error::corrupt("x").in_folder("/evidence").path(), None);
     }
 
     #[test]

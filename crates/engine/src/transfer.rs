@@ -8,7 +8,7 @@ use crate::pipeline::{self, Input, Job, Lane, Outcome, Policy};
 use crate::report::{self, CaseData, FileEntry, Range, Report, Resumption, Verification};
 use crate::target::{Files, Prepared, Spot};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 use tintype_codec::digest::{Algorithm, Digest, Hasher};
@@ -45,8 +45,8 @@ pub struct Transfer {
     pub command: Vec<String>,
     /// What decides how the images look.
     pub request: Vec<serde_json::Value>,
-    /// Where reports go, without `.json` and `.txt`: one for each target, none for no report.
-    pub reports: Vec<Option<String>>,
+    /// Where reports go: one for each target, none for no report.
+    pub reports: Vec<Option<report::Place>>,
     /// Things to note in every report.
     pub notes: Vec<String>,
     /// Says at the end whether the source changed while it was read.
@@ -168,7 +168,7 @@ pub fn run(transfer: Transfer) -> Result<Done> {
     let notes: Vec<String> = notes.into_iter().chain(mismatches.clone()).chain(changed).collect();
     let mut done = Done { reports: Vec::new(), failed: Vec::new(), mismatches };
     for (i, (lane, kept)) in lanes.into_iter().zip(keep).enumerate() {
-        let prefix = reports.get(i).cloned().flatten();
+        let place = reports.get(i).and_then(Option::as_ref);
         let begin = Report {
             program: report::program(),
             command: command.clone(),
@@ -198,13 +198,13 @@ pub fn run(transfer: Transfer) -> Result<Done> {
             verification: None,
             request: request.get(i).cloned().unwrap_or_default(),
         };
-        let name = kept.name.clone();
+        let (name, folder) = (kept.name.clone(), kept.folder());
         let proved =
             Proved { proof, digests: &digests, source: random_access.as_ref(), lost: &totals.lost, watch: &watch };
         let finished = lane
             .sink
-            .map_err(|e| add_place(e, &name))
-            .and_then(|sink| finish(sink, kept, &seal, begin, &proved, prefix.as_deref(), &clock));
+            .and_then(|sink| finish(sink, kept, &seal, begin, &proved, place, &clock))
+            .map_err(|e| add_place(e, &name).in_folder(&folder));
         match finished {
             Ok(report) => done.reports.push(report),
             Err(e) => done.failed.push((name, e)),
@@ -263,6 +263,16 @@ struct Kept {
     resumptions: Vec<(String, u64)>,
     journal: Option<Journal>,
     place: Spot,
+}
+
+impl Kept {
+    /// Where its files are found; empty where it has none.
+    fn folder(&self) -> PathBuf {
+        match &self.place {
+            Spot::Files(files) => files.folder.clone(),
+            Spot::Disk { .. } | Spot::Stream => PathBuf::new(),
+        }
+    }
 }
 
 /// Adds the path of a target to an error that does not say where it happened.
@@ -361,7 +371,7 @@ fn finish(
     seal: &Seal,
     mut report: Report,
     proved: &Proved<'_>,
-    prefix: Option<&str>,
+    report_place: Option<&report::Place>,
     clock: &Instant,
 ) -> Result<Report> {
     let written = sink.finish(seal).map_err(|e| add_place(e, &kept.name))?;
@@ -403,8 +413,8 @@ fn finish(
                         journal.add(&Record::Rejected)?;
                     }
                     seconds(&mut report, clock);
-                    if let Some(prefix) = prefix {
-                        report.write(prefix)?;
+                    if let Some(place) = report_place {
+                        report.write(place)?;
                     }
                     return Ok(report);
                 }
@@ -416,7 +426,7 @@ fn finish(
                 write_mapfile(seal.len, &lost, &report::program())
             });
             seconds(&mut report, clock);
-            commit(files, journal, &written.files, map, &mut report, prefix)?;
+            commit(files, journal, &written.files, map, &mut report, report_place)?;
         }
     }
     seconds(&mut report, clock);
@@ -436,7 +446,7 @@ fn commit(
     names: &[String],
     map: Option<String>,
     report: &mut Report,
-    prefix: Option<&str>,
+    place: Option<&report::Place>,
 ) -> Result<()> {
     let Files { outlet, name, replaces, lock, .. } = files;
     if let Some(map) = map {
@@ -448,7 +458,7 @@ fn commit(
             serde_json::to_value(&*report).map_err(|e| Error::usage("the report has no JSON form").because(e))?;
         journal.add(&Record::Sealed { files: names.to_vec(), replaces: replaces.clone(), report: value })?;
     }
-    name_files(&*outlet, Names { files: names, replaces: &replaces, first: &name }, report, prefix)?;
+    name_files(&*outlet, Names { files: names, replaces: &replaces, first: &name }, report, place)?;
     drop(lock);
     Ok(())
 }
@@ -478,15 +488,20 @@ pub(crate) struct Names<'a> {
 }
 
 /// The last steps of a commit, which a run that was cut short in them repeats.
-pub(crate) fn name_files(outlet: &dyn Outlet, names: Names<'_>, report: &Report, prefix: Option<&str>) -> Result<()> {
+pub(crate) fn name_files(
+    outlet: &dyn Outlet,
+    names: Names<'_>,
+    report: &Report,
+    place: Option<&report::Place>,
+) -> Result<()> {
     for old in names.replaces.iter().filter(|old| !names.files.contains(old)) {
         if outlet.exists(old)? {
             outlet.remove(old)?;
         }
     }
     Partial::commit(outlet, names.files, names.replaces)?;
-    if let Some(prefix) = prefix {
-        report.write(prefix)?;
+    if let Some(place) = place {
+        report.write(place)?;
     }
     let journal = format!("{}{}", names.first, crate::journal::JOURNAL);
     if outlet.exists(&journal)? {
@@ -551,7 +566,7 @@ fn prove(image: Arc<dyn Source>, proved: &Proved<'_>) -> Result<Verification> {
 pub(crate) fn prove_finished(
     report: &mut Report,
     format: &'static Format,
-    prefix: Option<&str>,
+    place: Option<&report::Place>,
     watch: &Arc<dyn Watch>,
 ) -> Result<()> {
     let digests: Vec<(Algorithm, Digest)> = report
@@ -565,14 +580,26 @@ pub(crate) fn prove_finished(
     }
     let folder = Path::new(&report.target).parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let names: Vec<String> = report.files.iter().map(|f| f.name.clone()).collect();
-    let (image, _) =
-        reopen_written(folder, &names, format, Naming::Final, watch).map_err(|e| e.in_path(&report.target))?;
     let lost: ExtentMap =
         report.bad.iter().chain(&report.unread).map(|r| Extent::new(r.offset, r.len, State::Bad)).collect();
     let proved = Proved { proof: Proof::ReadBack, digests: &digests, source: None, lost: &lost, watch };
-    report.verification = Some(prove(image.disk, &proved)?);
-    match prefix {
-        Some(prefix) => report.write(prefix),
+    report.verification = Some(match reopen_written(folder, &names, format, Naming::Final, watch) {
+        Ok((image, _)) => prove(image.disk, &proved)?,
+        // An image that its own reader rejects does not match; that is what was asked for, and no failure.
+        Err(e) if e.kind() == Kind::Corrupt => {
+            let what = e.in_path(&report.target).in_folder(folder).chain();
+            watch.event(&Event::Warning(what.clone()));
+            Verification {
+                matches: false,
+                method: format!("the image was opened to be read back, and is damaged: {what}"),
+                digests: BTreeMap::new(),
+                differs: Vec::new(),
+            }
+        }
+        Err(e) => return Err(e.in_path(&report.target).in_folder(folder)),
+    });
+    match place {
+        Some(place) => report.write(place),
         None => Ok(()),
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tintype_core::{Error, Result};
 use tintype_engine::image::{From, Imaged, Reports, Request, Run};
 use tintype_engine::report::Report;
+use tintype_engine::transfer::Proof;
 
 /// Options of `image`.
 #[derive(clap::Args)]
@@ -90,6 +91,10 @@ pub fn conclude(imaged: &Imaged, context: &Context<'_>) -> Result<Status> {
                 "{}: the same command has finished it before, on {}\n",
                 report.target, report.ended
             ));
+            // What an earlier run has proved is no news.
+            if imaged.proof == Proof::ReadBack {
+                text.push_str(&proof(report));
+            }
         } else {
             text.push_str(&summary(report));
         }
