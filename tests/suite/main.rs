@@ -15,6 +15,7 @@ mod interop_packed;
 mod large;
 mod matrix;
 mod memory;
+mod refusals;
 mod restore;
 mod resume;
 mod streams;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         large::topic,
         matrix::topic,
         memory::topic,
+        refusals::topic,
         restore::topic,
         resume::topic,
         streams::topic,

@@ -123,6 +123,11 @@ impl Error {
         self
     }
 
+    /// The same as [`Error::in_path`], but a stop that was asked for is about no file.
+    pub fn met_in(self, path: impl AsRef<Path>) -> Self {
+        if self.kind() == Kind::Cancelled { self } else { self.in_path(path) }
+    }
+
     /// Puts a bare file name into `folder`, so that a person finds the file; a path with a folder stays as it is.
     pub fn in_folder(mut self, folder: impl AsRef<Path>) -> Self {
         let folder = folder.as_ref();

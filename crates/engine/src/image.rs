@@ -4,10 +4,10 @@ use crate::identity::SourceId;
 use crate::open::Opened;
 use crate::pipeline::{Input, Policy, Replace};
 use crate::report::{Report, now};
-use crate::target::{self, Again, Begun, Content, Overwrite, Prepared, Standing, Wish};
+use crate::target::{self, Again, Begun, Content, Overwrite, Prepared, Progress, Standing, Wish};
 use crate::transfer::{self, Names, Proof, Transfer};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tintype_codec::digest::Algorithm;
 use tintype_core::{Error, Event, Facts, Format, Place, Result, Shape, Source, State, Watch, extents};
@@ -155,14 +155,18 @@ pub fn run(request: Request) -> Result<Imaged> {
     }
     refuse_same(&standing)?;
     if run == Run::Dry {
-        let plan = targets
-            .iter()
-            .zip(&formats)
-            .map(|(wish, format)| {
-                let size = len.map_or_else(|| "all".to_owned(), |l| l.to_string());
-                format!("{verb} {size} bytes of {} to {} as {}", id.locator, wish.locator, format.title)
-            })
-            .collect();
+        let size = len.map_or_else(|| "all".to_owned(), |l| l.to_string());
+        let plan = targets.iter().zip(&formats).zip(&standing).map(|((wish, format), standing)| {
+            let work = format!("{verb} {size} bytes of {} to {} as {}", id.locator, wish.locator, format.title);
+            match standing.progress() {
+                Progress::New => work,
+                Progress::GoesOn => format!("go on to {work}"),
+                Progress::Finished(at) => {
+                    format!("leave {} as it is: the same command has finished it before, on {at}", wish.locator)
+                }
+            }
+        });
+        let plan = plan.collect();
         return Ok(Imaged {
             reports: Vec::new(),
             already: Vec::new(),
@@ -227,6 +231,7 @@ pub fn run(request: Request) -> Result<Imaged> {
         return Ok(imaged);
     }
     let stored = source.map(transfer::stored_digests).unwrap_or_default();
+    let path = source.map_or_else(|| PathBuf::from("-"), |opened| opened.path.clone());
     let (input, changed): (Input, Box<dyn Fn() -> Option<String>>) = match from {
         From::Opened(opened) => {
             let bytes = Arc::clone(&opened.source);
@@ -246,6 +251,7 @@ pub fn run(request: Request) -> Result<Imaged> {
         },
         input,
         source: id.clone(),
+        path,
         facts,
         targets: prepared,
         digests,

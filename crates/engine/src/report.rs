@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
-use tintype_core::{Error, Extent, Facts, Outlet, Result, State, human_size};
+use tintype_core::{Error, Extent, Facts, Outlet, Result, State, TAKEN, human_size};
 use tintype_device::folder::{Folder, Reach};
 
 /// The name and version of this program.
@@ -261,6 +261,15 @@ impl Report {
         let json =
             serde_json::to_string_pretty(self).map_err(|e| Error::usage("the report has no JSON form").because(e))?;
         let (folder, name) = Folder::of(Path::new(&place.prefix), Reach::Beside)?;
+        // Both are looked at before either is made: half a report beside a stranger's half would look like one.
+        if place.overwrite == Overwrite::Refuse {
+            for ending in ENDINGS {
+                let last = format!("{name}.{ending}");
+                if folder.exists(&last)? {
+                    return Err(Error::denied(TAKEN).in_path(folder.path().join(last)));
+                }
+            }
+        }
         for (ending, text) in ENDINGS.into_iter().zip([json + "\n", self.text()]) {
             let last = format!("{name}.{ending}");
             // Whoever has such a name, be it an earlier run that was cut short here, keeps it.

@@ -250,6 +250,7 @@ impl Ready {
             title: format!("writing {}", drive.display()),
             input: Input::Source(Arc::clone(&image.source)),
             source: image.id(),
+            path: image.path.clone(),
             facts: image.source.facts().clone(),
             targets: vec![target],
             digests,

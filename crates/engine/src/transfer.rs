@@ -1,6 +1,7 @@
 //! The way from an input to its targets that `image`, `convert`, `restore` and `clone` share: rebuild digests of what is
 //! stored already, run the pipeline, seal, prove, give files their names.
 
+use crate::compare::{Limit, Side, compare};
 use crate::identity::SourceId;
 use crate::journal::{Journal, Record};
 use crate::open::{Naming, reopen_written};
@@ -27,6 +28,8 @@ pub struct Transfer {
     pub input: Input,
     /// What it is.
     pub source: SourceId,
+    /// Its path, for errors.
+    pub path: PathBuf,
     /// What is known about the medium and the case.
     pub facts: Facts,
     /// Where bytes go; at least one.
@@ -92,6 +95,7 @@ pub fn run(transfer: Transfer) -> Result<Done> {
         title,
         input,
         source,
+        path,
         facts,
         targets,
         digests,
@@ -140,7 +144,7 @@ pub fn run(transfer: Transfer) -> Result<Done> {
     let outcome = pipeline::run(Job { input, from, lanes, hashers, policy, title, watch: Arc::clone(&watch) });
     let Outcome { len, hashers, totals, lost, lanes, error, .. } = outcome;
     if let Some(error) = error {
-        return Err(unfinished(error, &keep));
+        return Err(unfinished(error.met_in(&path), &keep));
     }
     let digests: Vec<(Algorithm, Digest)> = hashers.into_iter().map(|h| (h.algorithm(), h.finish())).collect();
     let totals = earlier.with(totals, &lost);
@@ -199,8 +203,13 @@ pub fn run(transfer: Transfer) -> Result<Done> {
             request: request.get(i).cloned().unwrap_or_default(),
         };
         let (name, folder) = (kept.name.clone(), kept.folder());
-        let proved =
-            Proved { proof, digests: &digests, source: random_access.as_ref(), lost: &totals.lost, watch: &watch };
+        let proved = Proved {
+            proof,
+            digests: &digests,
+            source: random_access.as_ref().map(|s| Side { source: s, path: &path }),
+            lost: &totals.lost,
+            watch: &watch,
+        };
         let finished = lane
             .sink
             .and_then(|sink| finish(sink, kept, &seal, begin, &proved, place, &clock))
@@ -360,7 +369,7 @@ fn digest_stored(target: &Prepared, to: u64, hashers: Vec<Hasher>, watch: &Arc<d
 struct Proved<'a> {
     proof: Proof,
     digests: &'a [(Algorithm, Digest)],
-    source: Option<&'a Arc<dyn Source>>,
+    source: Option<Side<'a>>,
     lost: &'a ExtentMap,
     watch: &'a Arc<dyn Watch>,
 }
@@ -384,7 +393,7 @@ fn finish(
             if proved.proof == Proof::ReadBack {
                 let disk = uncached(&path)?;
                 let image: Arc<dyn Source> = Arc::new(Slice::new(disk, 0, seal.len)?);
-                report.verification = Some(prove(image, proved)?);
+                report.verification = Some(prove(image, &name, proved)?);
             }
             drop(journal);
             match std::fs::remove_file(&state) {
@@ -404,7 +413,7 @@ fn finish(
                 let (image, _) =
                     reopen_written(&files.folder, &written.files, files.format, Naming::Partial, proved.watch)
                         .map_err(|e| e.in_path(&name))?;
-                let verification = prove(image.disk, proved)?;
+                let verification = prove(image.disk, &name, proved)?;
                 let matches = verification.matches;
                 report.verification = Some(verification);
                 if !matches {
@@ -519,7 +528,7 @@ fn uncached(path: &Path) -> Result<Arc<dyn Source>> {
 }
 
 /// Reads an image back and compares its digests; where they differ, names the first ranges if the source can be read again.
-fn prove(image: Arc<dyn Source>, proved: &Proved<'_>) -> Result<Verification> {
+fn prove(image: Arc<dyn Source>, name: &str, proved: &Proved<'_>) -> Result<Verification> {
     let outcome = pipeline::run(Job {
         input: Input::Source(Arc::clone(&image)),
         from: 0,
@@ -530,7 +539,7 @@ fn prove(image: Arc<dyn Source>, proved: &Proved<'_>) -> Result<Verification> {
         watch: Arc::clone(proved.watch),
     });
     if let Some(error) = outcome.error {
-        return Err(error);
+        return Err(error.met_in(name));
     }
     let found: Vec<(Algorithm, Digest)> = outcome.hashers.into_iter().map(|h| (h.algorithm(), h.finish())).collect();
     // What cannot be read back is no match, whatever stands for it.
@@ -547,11 +556,9 @@ fn prove(image: Arc<dyn Source>, proved: &Proved<'_>) -> Result<Verification> {
         if let Some(source) = proved.source
             && differs.is_empty()
         {
-            let limit = crate::compare::Limit { ranges: 16, skip: proved.lost };
-            differs = crate::compare::differences(source, &image, &limit, proved.watch)?
-                .into_iter()
-                .map(Range::from)
-                .collect();
+            let limit = Limit { ranges: 16, skip: proved.lost };
+            let written = Side { source: &image, path: Path::new(name) };
+            differs = compare(source, written, &limit, proved.watch)?.differs.into_iter().map(Range::from).collect();
         }
     }
     Ok(Verification {
@@ -584,7 +591,7 @@ pub(crate) fn prove_finished(
         report.bad.iter().chain(&report.unread).map(|r| Extent::new(r.offset, r.len, State::Bad)).collect();
     let proved = Proved { proof: Proof::ReadBack, digests: &digests, source: None, lost: &lost, watch };
     report.verification = Some(match reopen_written(folder, &names, format, Naming::Final, watch) {
-        Ok((image, _)) => prove(image.disk, &proved)?,
+        Ok((image, _)) => prove(image.disk, &report.target, &proved)?,
         // An image that its own reader rejects does not match; that is what was asked for, and no failure.
         Err(e) if e.kind() == Kind::Corrupt => {
             let what = e.in_path(&report.target).in_folder(folder).chain();

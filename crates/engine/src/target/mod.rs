@@ -5,7 +5,7 @@ mod site;
 mod standing;
 
 pub use site::{Lock, check_name};
-pub use standing::{Standing, look};
+pub use standing::{Progress, Standing, look};
 
 use crate::identity::SourceId;
 use crate::journal::{Header, JOURNAL, Journal};

@@ -7,7 +7,7 @@ use super::{able, create_request, format_of, request, same};
 use crate::identity::resembles;
 use crate::journal::{self, Header, Journal, Record};
 use crate::report::{self, Place as ReportPlace, Report, now};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tintype_core::{CreateRequest, Error, Format, Kind, Locator, Order, PARTIAL, Partial, Place, Result, Sink};
 
@@ -29,6 +29,17 @@ enum What {
     Unfinished { fresh: Fresh, found: journal::Found, lock: Lock, overwrite: Overwrite },
     /// An image that the same command finished.
     Finished(Box<Report>),
+}
+
+/// How far a target has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It is begun.
+    New,
+    /// The same command began it, and goes on.
+    GoesOn,
+    /// The same command finished it, at this time.
+    Finished(String),
 }
 
 /// What it takes to begin anew.
@@ -201,6 +212,7 @@ fn finished(fresh: &Fresh, content: &Content<'_>, place: Option<&ReportPlace>) -
     match place.read() {
         Some(done)
             if done.is_of(&fresh.header)
+                && is_about(&done, path, place)
                 && done.source.same_attachment(content.source)
                 && done.files_are_there(&fresh.site.folder) =>
         {
@@ -211,6 +223,18 @@ fn finished(fresh: &Fresh, content: &Content<'_>, place: Option<&ReportPlace>) -
             Err(Error::denied(what).in_path(path))
         }
     }
+}
+
+/// True if `report`, which lies at `place`, is about the image at `path`: it lies beside it, or names it.
+fn is_about(report: &Report, path: &Path, place: &ReportPlace) -> bool {
+    let folder = |path: &Path| {
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        parent.canonicalize().ok()
+    };
+    let named = Path::new(&report.target);
+    let here = folder(path);
+    let near = folder(Path::new(&place.prefix)) == here || folder(named) == here;
+    here.is_some() && near && named.file_name() == path.file_name()
 }
 
 fn begin(format: &'static Format, create: &CreateRequest) -> Result<Box<dyn Sink>> {
@@ -227,6 +251,15 @@ impl Standing {
                 Some(folder.join(&fresh.site.name))
             }
             What::Finished(report) => Some(PathBuf::from(&report.target)),
+        }
+    }
+
+    /// How far it has come.
+    pub fn progress(&self) -> Progress {
+        match &self.what {
+            What::Stream(_) | What::Free(_) => Progress::New,
+            What::Unfinished { .. } => Progress::GoesOn,
+            What::Finished(report) => Progress::Finished(report.ended.clone()),
         }
     }
 

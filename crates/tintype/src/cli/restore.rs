@@ -3,7 +3,7 @@
 use super::Context;
 use super::common::{ContentArgs, InputArgs, ProofArgs};
 use crate::output::{Output, Status};
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tintype_core::layers::Unused;
@@ -77,7 +77,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
         }
         Ok(Medium::Folder) => Err(Error::usage("is a folder; name a drive or a file").in_path(&args.drive)),
         // A special file is no target; a file that is not there yet is one.
-        Err(e) if e.io_kind() != Some(std::io::ErrorKind::NotFound) => Err(e),
+        Err(e) if !matches!(e.io_kind(), Some(ErrorKind::NotFound | ErrorKind::InvalidFilename)) => Err(e),
         Ok(Medium::File) | Err(_) => into_file(opened, args, context),
     }
 }
@@ -85,6 +85,15 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
 fn into_file(opened: Opened, args: &Args, context: &Context<'_>) -> Result<Status> {
     if args.drive.starts_with("/dev/") {
         return Err(Error::usage("there is no such drive; `tintype devices` lists them").in_path(&args.drive));
+    }
+    // A file that is named like an image of another kind, and is none, would be read by nobody.
+    if let Some(format) = tintype_formats::by_extension(&args.drive).filter(|f| f.name != "raw") {
+        let what = format!(
+            "restore writes the bytes of the disk as they are, and this is the name of a {} image; use convert to make one, or \
+             another name",
+            format.title
+        );
+        return Err(Error::usage(what).in_path(&args.drive));
     }
     let drive_args = &args.drive_args;
     // As onto a drive: what the image stores of itself is what is compared.
