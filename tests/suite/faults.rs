@@ -26,6 +26,7 @@ tintype_tests::topic! {
     a_target_drive_that_vanishes: [Loop, Fuse, Tool("nbdfuse"), Tool("nbdkit")],
     a_target_file_system_that_vanishes: [Loop, Fuse, Tool("nbdfuse"), Tool("nbdkit"), Tool("mkfs.ext4")],
     a_read_only_file_system_as_target: [Root, Tool("mount")],
+    a_bad_sector_under_an_e01_costs_its_chunk: [Fuse, Tool("nbdfuse"), Tool("nbdkit")],
     a_read_that_hangs_can_be_stopped: [Fuse, Tool("nbdfuse"), Tool("nbdkit")],
 }
 
@@ -370,4 +371,24 @@ fn a_read_that_hangs_can_be_stopped() {
         drive.answer();
         running.wait().exited(130);
     }
+}
+
+fn a_bad_sector_under_an_e01_costs_its_chunk() {
+    let scratch = Scratch::new();
+    let noise = tintype_core::testing::Model::noise(4 << 20, 119).bytes;
+    let disk = scratch.file("d.raw", &noise);
+    let image = scratch.join("t.E01");
+    ours(&[&"image", &disk, &image, &"-q", &"--compression", &"none", &"--option", &"chunk=64KiB"]).ok();
+    let stored = read(&image);
+    let chunk = 17 * (64 << 10);
+    let at = stored.windows(512).position(|w| w == &noise[chunk..chunk + 512]).expect("it is stored as it is");
+    let bad = vec![((at / 512 + 60) as u64, 1)];
+    let drive = Drive::as_file(&image, &scratch.folder("drive"), &Behaviour { bad, ..Behaviour::default() });
+    let back = scratch.join("back.img");
+    let json = ours(&[&"convert", &drive.file(), &back, &"--json"]).exits(1).json();
+    // It is this chunk and not the rest of what was read at once.
+    let lost = lost_in(&noise, &read(&back));
+    let sectors: BTreeSet<u64> = (chunk as u64 / 512..(chunk as u64 + (64 << 10)) / 512).collect();
+    assert_eq!(lost, sectors, "{json}");
+    assert_eq!(json["newly_lost"], 64 << 10, "{json}");
 }

@@ -399,7 +399,7 @@ fn errors_name_files_with_their_folder() {
         for verb in ["hash", "convert"] {
             let mut call = ours(&[&verb, &folder.join(opened)]);
             if verb == "convert" {
-                call = call.arg(scratch.join("o.img"));
+                call = call.arg(scratch.join("o.img")).arg("--force");
             }
             let run = call.arg("--json").exits(3);
             // The file itself, or the image that it is a part of; either way as a person finds it.

@@ -59,6 +59,7 @@ struct Inner {
     path: Option<PathBuf>,
     offset: Option<u64>,
     source: Option<Cause>,
+    advice: String,
 }
 
 /// What went wrong, where, and why. One line when displayed; the chain is in `source()`.
@@ -68,7 +69,14 @@ pub struct Error(Box<Inner>);
 impl Error {
     /// An error of `kind`; `what` is lower case and names the structure or the operation.
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Error(Box::new(Inner { kind, what: what.into(), path: None, offset: None, source: None }))
+        Error(Box::new(Inner {
+            kind,
+            what: what.into(),
+            path: None,
+            offset: None,
+            source: None,
+            advice: String::new(),
+        }))
     }
 
     /// Input contradicts its own format.
@@ -141,6 +149,13 @@ impl Error {
         self
     }
 
+    /// Adds what is to be known besides, such as what is kept; it comes last in [`Error::chain`].
+    pub fn advising(mut self, advice: impl AsRef<str>) -> Self {
+        self.0.advice.push_str("; ");
+        self.0.advice.push_str(advice.as_ref());
+        self
+    }
+
     /// Adds the byte offset, unless there is one already.
     pub fn at(mut self, offset: u64) -> Self {
         self.0.offset.get_or_insert(offset);
@@ -155,9 +170,10 @@ impl Error {
 
     /// An error that says the same as `other`, for a second place that has to tell it; the cause becomes text.
     pub fn copy_of(other: &Error) -> Self {
-        let Inner { kind, what, path, offset, source } = &*other.0;
+        let Inner { kind, what, path, offset, source, advice } = &*other.0;
         let cause = source.as_ref().map(|c| Cause::from(c.to_string()));
-        Error(Box::new(Inner { kind: *kind, what: what.clone(), path: path.clone(), offset: *offset, source: cause }))
+        let (what, path, advice) = (what.clone(), path.clone(), advice.clone());
+        Error(Box::new(Inner { kind: *kind, what, path, offset: *offset, source: cause, advice }))
     }
 
     /// What the caller does about it.
@@ -201,7 +217,7 @@ impl Error {
         None
     }
 
-    /// The message with every cause, in one line.
+    /// The message with every cause and advice, in one line.
     pub fn chain(&self) -> String {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
@@ -210,7 +226,7 @@ impl Error {
             text.push_str(&e.to_string());
             cause = e.source();
         }
-        text
+        text + &self.0.advice
     }
 }
 
@@ -263,5 +279,12 @@ mod tests {
         assert!(e.chain().starts_with("cannot write: "));
         let outer = Error::new(Kind::Io, "outer").because(e);
         assert_eq!(outer.errno(), Some(28));
+        let advised = Error::io("cannot write", std::io::Error::from_raw_os_error(28)).at(7).advising("it is kept");
+        assert!(
+            advised.chain().ends_with("; it is kept") && advised.chain().contains(": No space"),
+            "{}",
+            advised.chain()
+        );
+        assert_eq!((advised.errno(), advised.offset()), (Some(28), Some(7)));
     }
 }

@@ -295,15 +295,7 @@ fn unfinished(error: Error, keep: &[Kept]) -> Error {
     if kept.is_empty() {
         return error;
     }
-    let kind = error.kind();
-    Error::new(
-        kind,
-        format!(
-            "{}; what was read is kept for {}, and the same command goes on from there",
-            error.chain(),
-            kept.join(" and ")
-        ),
-    )
+    error.advising(format!("what was read is kept for {}, and the same command goes on from there", kept.join(" and ")))
 }
 
 #[derive(Default)]

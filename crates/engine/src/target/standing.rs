@@ -282,8 +282,7 @@ impl Standing {
                     }
                     Err(e) if matches!(e.kind(), Kind::Denied | Kind::Usage) => Err(e),
                     Err(e) => {
-                        let what = "the unfinished image cannot be gone on with: give --force to start anew";
-                        Err(Error::new(e.kind(), format!("{}; {what}", e.chain())))
+                        Err(e.advising("the unfinished image cannot be gone on with: give --force to start anew"))
                     }
                 }
             }
