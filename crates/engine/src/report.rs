@@ -112,6 +112,12 @@ pub struct Resumption {
     pub offset: u64,
 }
 
+impl From<(String, u64)> for Resumption {
+    fn from((at, offset): (String, u64)) -> Self {
+        Resumption { at, offset }
+    }
+}
+
 /// Everything about one finished image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {

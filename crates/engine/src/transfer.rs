@@ -190,14 +190,10 @@ pub fn run(transfer: Transfer) -> Result<Done> {
             digests: names.clone(),
             digests_cover: report::coverage(len, totals.lost.iter().map(|e| e.len).sum(), &fill),
             extents: report::by_name(&totals.bytes),
-            bad: totals.lost.iter().filter(|e| e.state == State::Bad).map(Range::from).collect(),
-            unread: totals.lost.iter().filter(|e| e.state == State::Unread).map(Range::from).collect(),
+            bad: totals.ranges(State::Bad),
+            unread: totals.ranges(State::Unread),
             newly_lost: carried.beyond(&totals.lost),
-            resumptions: kept
-                .resumptions
-                .iter()
-                .map(|(at, offset)| Resumption { at: at.clone(), offset: *offset })
-                .collect(),
+            resumptions: kept.resumptions.iter().cloned().map(Resumption::from).collect(),
             notes: notes.clone(),
             verification: None,
             request: request.get(i).cloned().unwrap_or_default(),
@@ -316,6 +312,10 @@ impl Totals {
             }
         }
         Ok(totals)
+    }
+
+    fn ranges(&self, state: State) -> Vec<Range> {
+        self.lost.iter().filter(|e| e.state == state).map(Range::from).collect()
     }
 
     fn with(mut self, bytes: BTreeMap<State, u64>, lost: &ExtentMap) -> Self {

@@ -46,6 +46,11 @@ impl Site {
         })
     }
 
+    /// The path of its first file, the same however it was named.
+    pub fn real_path(&self) -> PathBuf {
+        self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone()).join(&self.name)
+    }
+
     /// Refuses a folder in which nothing can be made.
     pub fn check_writable(&self) -> Result<()> {
         Folder::open(&self.folder, Reach::Beside)?.check_writable()

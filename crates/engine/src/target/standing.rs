@@ -22,13 +22,20 @@ pub struct Standing {
 
 enum What {
     /// Standard output.
-    Stream(CreateRequest),
+    Stream(Box<CreateRequest>),
     /// Nothing that counts.
-    Free(Fresh),
+    Free(Box<Fresh>),
     /// An unfinished image of the same command.
-    Unfinished { fresh: Fresh, found: journal::Found, lock: Lock, overwrite: Overwrite },
+    Unfinished(Box<Unfinished>),
     /// An image that the same command finished.
     Finished(Box<Report>),
+}
+
+struct Unfinished {
+    fresh: Fresh,
+    found: journal::Found,
+    lock: Lock,
+    overwrite: Overwrite,
 }
 
 /// How far a target has come.
@@ -79,7 +86,7 @@ pub fn look(wish: &Wish, content: &Content<'_>, overwrite: Overwrite, prefix: Op
         create.order = Order::Ascending;
         attempt(format, &create)?;
         place.as_ref().map(|p| p.check(None)).transpose()?;
-        return Ok(Standing { format, what: What::Stream(create), report: place });
+        return Ok(Standing { format, what: What::Stream(Box::new(create)), report: place });
     }
     let site = Site::of(locator.path()?, format)?;
     create.name.clone_from(&site.name);
@@ -102,11 +109,8 @@ pub fn look(wish: &Wish, content: &Content<'_>, overwrite: Overwrite, prefix: Op
                     place.check(Some(&fresh.header))?;
                     place.overwrite = Overwrite::Replace;
                 }
-                return Ok(Standing {
-                    format,
-                    what: What::Unfinished { fresh, found, lock, overwrite },
-                    report: place,
-                });
+                let unfinished = Unfinished { fresh, found: *found, lock, overwrite };
+                return Ok(Standing { format, what: What::Unfinished(Box::new(unfinished)), report: place });
             }
             Left::GivenUp(lock, rejected) => {
                 fresh.given_up = Some(lock);
@@ -144,7 +148,7 @@ pub fn look(wish: &Wish, content: &Content<'_>, overwrite: Overwrite, prefix: Op
             place.overwrite = Overwrite::Replace;
         }
     }
-    Ok(Standing { format, what: What::Free(fresh), report: place })
+    Ok(Standing { format, what: What::Free(Box::new(fresh)), report: place })
 }
 
 /// Finds out whether the format would begin such an image at all.
@@ -158,7 +162,7 @@ enum Left {
     /// It was torn before it said anything.
     Torn,
     /// The same command goes on.
-    Same(journal::Found, Lock),
+    Same(Box<journal::Found>, Lock),
     /// It is begun anew; true if that is because what the same command wrote was found to be wrong.
     GivenUp(Lock, bool),
 }
@@ -189,7 +193,7 @@ fn unfinished(fresh: &Fresh, content: &Content<'_>, overwrite: Overwrite) -> Res
             if taken && found.sealed().is_none() {
                 return Err(Error::denied(tintype_core::TAKEN).in_path(site.folder.join(&site.name)));
             }
-            Ok(Left::Same(found, lock))
+            Ok(Left::Same(Box::new(found), lock))
         }
     }
 }
@@ -246,10 +250,8 @@ impl Standing {
     pub fn path(&self) -> Option<PathBuf> {
         match &self.what {
             What::Stream(_) => None,
-            What::Free(fresh) | What::Unfinished { fresh, .. } => {
-                let folder = fresh.site.folder.canonicalize().unwrap_or_else(|_| fresh.site.folder.clone());
-                Some(folder.join(&fresh.site.name))
-            }
+            What::Free(fresh) => Some(fresh.site.real_path()),
+            What::Unfinished(unfinished) => Some(unfinished.fresh.site.real_path()),
             What::Finished(report) => Some(PathBuf::from(&report.target)),
         }
     }
@@ -258,7 +260,7 @@ impl Standing {
     pub fn progress(&self) -> Progress {
         match &self.what {
             What::Stream(_) | What::Free(_) => Progress::New,
-            What::Unfinished { .. } => Progress::GoesOn,
+            What::Unfinished(_) => Progress::GoesOn,
             What::Finished(report) => Progress::Finished(report.ended.clone()),
         }
     }
@@ -269,8 +271,9 @@ impl Standing {
         match what {
             What::Stream(create) => Ok(ready("-".into(), format, begin(format, &create)?, None, Spot::Stream)),
             What::Finished(report) => Ok(Begun::Finished(report)),
-            What::Free(fresh) => anew(format, fresh, content),
-            What::Unfinished { mut fresh, found, lock, overwrite } => {
+            What::Free(fresh) => anew(format, *fresh, content),
+            What::Unfinished(unfinished) => {
+                let Unfinished { mut fresh, found, lock, overwrite } = *unfinished;
                 let (create, site) = (fresh.create.clone(), &fresh.site);
                 match go_on(format, create, content, site, &found, lock) {
                     Ok(begun) => Ok(begun),
