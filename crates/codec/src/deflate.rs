@@ -4,6 +4,7 @@
 //! [`Level`] is decided in `Engine::new` alone: a faster encoder for some levels is one more variant there.
 
 mod ffi;
+mod quick;
 #[cfg(test)]
 mod tests;
 
@@ -37,16 +38,25 @@ impl Level {
 }
 
 enum Engine {
+    Quick(Box<quick::Encoder>),
     Libdeflate(ffi::Encoder),
 }
 
 impl Engine {
     fn new(level: Level) -> Self {
-        Self::Libdeflate(ffi::Encoder::new(match level {
-            Level::Fast => 1,
-            Level::Best => 9,
-            Level::Number(Number(number)) => number.into(),
-        }))
+        match level {
+            Level::Fast => Self::Quick(Box::new(quick::Encoder::new())),
+            Level::Best => Self::Libdeflate(ffi::Encoder::new(9)),
+            Level::Number(Number(number)) => Self::Libdeflate(ffi::Encoder::new(number.into())),
+        }
+    }
+
+    /// Appends at most `max_len` bytes, or nothing at all.
+    fn encode(&mut self, wrap: Wrap, plain: &[u8], max_len: usize, out: &mut Vec<u8>) -> Option<usize> {
+        match self {
+            Self::Quick(encoder) => encoder.encode(wrap, plain, max_len, out),
+            Self::Libdeflate(encoder) => encoder.encode(wrap, plain, max_len, out),
+        }
     }
 }
 
@@ -80,20 +90,16 @@ impl Compressor {
     ///
     /// Giving up is cheaper than finishing.
     pub fn zlib_bounded(&mut self, plain: &[u8], max_len: usize, out: &mut Vec<u8>) -> Option<usize> {
-        let Engine::Libdeflate(encoder) = &mut self.0;
-        encoder.encode(Wrap::Zlib, plain, max_len, out)
+        self.0.encode(Wrap::Zlib, plain, max_len, out)
     }
 
     /// Like [`raw`](Self::raw), but gives up, leaving `out` as it was, when the result would be longer than `max_len`.
     pub fn raw_bounded(&mut self, plain: &[u8], max_len: usize, out: &mut Vec<u8>) -> Option<usize> {
-        let Engine::Libdeflate(encoder) = &mut self.0;
-        encoder.encode(Wrap::Raw, plain, max_len, out)
+        self.0.encode(Wrap::Raw, plain, max_len, out)
     }
 
     fn unbounded(&mut self, wrap: Wrap, plain: &[u8], out: &mut Vec<u8>) -> usize {
-        let Engine::Libdeflate(encoder) = &mut self.0;
-        let bound = encoder.bound(wrap, plain.len());
-        encoder.encode(wrap, plain, bound, out).expect("the encoder's own bound holds for every input")
+        self.0.encode(wrap, plain, usize::MAX, out).expect("nothing is too long")
     }
 }
 
