@@ -60,7 +60,7 @@ fn hash(word: u32) -> usize {
 
 /// How many bytes from `at` on repeat what is `distance` before; the first eight are known to.
 fn extend(window: &[u8; WINDOW], at: usize, distance: usize, most: usize) -> usize {
-    let mut len = 8;
+    let mut len = 16;
     while len < most {
         let differ = load(window, at + len) ^ load(window, at + len - distance);
         if differ != 0 {
@@ -117,10 +117,6 @@ impl Parser {
 fn find(window: &[u8; WINDOW], table: &mut [u32; 1 << TABLE_BITS], tokens: &mut Tokens, end: usize) -> usize {
     let Tokens { list, firsts, seconds, .. } = tokens;
     let mut n = 0;
-    let mut put = |token: u32| {
-        list[n & (SPAN - 1)] = token;
-        n += 1;
-    };
     let mut at = START;
     let mut hopeful = START;
     while at + 12 <= end {
@@ -134,36 +130,47 @@ fn find(window: &[u8; WINDOW], table: &mut [u32; 1 << TABLE_BITS], tokens: &mut 
 
         let mut differ = word ^ load(window, at.wrapping_sub(distance));
         let next_differ = load(window, at + 1) ^ load(window, (at + 1).wrapping_sub(next_distance));
-        if distance > REACH || differ as u32 != 0 {
-            let (first, second) = (word as u8, (word >> 8) as u8);
+        let (first, second) = (word as u8, (word >> 8) as u8);
+        let here = distance <= REACH && differ as u32 == 0;
+        let there = next_distance <= REACH && next_differ as u32 == 0;
+        if !(here | there) {
             firsts[usize::from(first)] += 1;
-            if next_distance > REACH || next_differ as u32 != 0 {
+            seconds[31 + usize::from(second)] += 1;
+            list[n & (SPAN - 1)] = u32::from(first) | (31 + u32::from(second)) << 10;
+            n += 1;
+            at += 2;
+            let step = ((at - hopeful) >> SKIP).min(8);
+            for _ in 0..step {
+                if at + 12 > end { break; }
+                let [first, second] = *window[at & MASK..][..2].first_chunk().expect("two bytes were cut out");
+                firsts[usize::from(first)] += 1;
                 seconds[31 + usize::from(second)] += 1;
-                put(u32::from(first) | (31 + u32::from(second)) << 10);
+                list[n & (SPAN - 1)] = u32::from(first) | (31 + u32::from(second)) << 10;
+                n += 1;
                 at += 2;
-                let step = ((at - hopeful) >> SKIP).min(8);
-                for _ in 0..step {
-                    if at + 12 > end { break; }
-                    let [first, second] = *window[at & MASK..][..2].first_chunk().expect("two bytes were cut out");
-                    firsts[usize::from(first)] += 1;
-                    seconds[31 + usize::from(second)] += 1;
-                    put(u32::from(first) | (31 + u32::from(second)) << 10);
-                    at += 2;
-                }
-                continue;
             }
-            put(u32::from(first) | NO_DISTANCE << 10);
-            at += 1;
-            (distance, differ) = (next_distance, next_differ);
+            continue;
         }
-        let len = match differ {
-            0 => extend(window, at, distance, LONGEST.min(end - at)),
-            _ => (differ.trailing_zeros() >> 3) as usize,
+        let skipped = usize::from(!here);
+        firsts[usize::from(first)] += skipped as u32;
+        list[n & (SPAN - 1)] = u32::from(first) | NO_DISTANCE << 10;
+        n += skipped;
+        at += skipped;
+        distance = if here { distance } else { next_distance };
+        differ = if here { differ } else { next_differ };
+        let more = load(window, at + 8) ^ load(window, at + 8 - distance);
+        let len = if differ | more == 0 {
+            extend(window, at, distance, LONGEST.min(end - at))
+        } else {
+            let low = if differ == 0 { more } else { differ };
+            let base = if differ == 0 { 8 } else { 0 };
+            (base + (low.trailing_zeros() >> 3) as usize).min(end - at)
         };
         let (first, second, extra) = match_token(len, distance);
         firsts[first as usize & 1023] += 1;
         seconds[second as usize & 511] += 1;
-        put(first | second << 10 | extra << 19);
+        list[n & (SPAN - 1)] = first | second << 10 | extra << 19;
+        n += 1;
         at += len;
         hopeful = at;
     }
@@ -171,13 +178,15 @@ fn find(window: &[u8; WINDOW], table: &mut [u32; 1 << TABLE_BITS], tokens: &mut 
         let [first, second] = *window[at & MASK..][..2].first_chunk().expect("two bytes were cut out");
         firsts[usize::from(first)] += 1;
         seconds[31 + usize::from(second)] += 1;
-        put(u32::from(first) | (31 + u32::from(second)) << 10);
+        list[n & (SPAN - 1)] = u32::from(first) | (31 + u32::from(second)) << 10;
+        n += 1;
         at += 2;
     }
     if at < end {
         let first = window[at & MASK];
         firsts[usize::from(first)] += 1;
-        put(u32::from(first) | NO_DISTANCE << 10);
+        list[n & (SPAN - 1)] = u32::from(first) | NO_DISTANCE << 10;
+        n += 1;
     }
     n
 }
