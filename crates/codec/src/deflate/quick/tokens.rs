@@ -54,6 +54,11 @@ fn load(window: &[u8; WINDOW], at: usize) -> u64 {
     u64::from_le_bytes(*window[at..at + 8].first_chunk().expect("eight bytes were cut out"))
 }
 
+fn load32(window: &[u8; WINDOW], at: usize) -> u32 {
+    let at = at & MASK;
+    u32::from_le_bytes(*window[at..at + 4].first_chunk().expect("four bytes were cut out"))
+}
+
 fn hash(word: u32) -> usize {
     (word.wrapping_mul(0x9e37_79b1) >> (32 - TABLE_BITS)) as usize
 }
@@ -119,26 +124,30 @@ fn find(window: &[u8; WINDOW], table: &mut [u32; 1 << TABLE_BITS], tokens: &mut 
     let mut n = 0;
     let mut at = START;
     let mut hopeful = START;
-    while at + 12 <= end {
+    while at + 16 <= end {
         let word = load(window, at);
-        let slot = &mut table[hash(word as u32)];
-        let mut distance = at.wrapping_sub(*slot as usize);
-        *slot = at as u32;
-        let slot = &mut table[hash((word >> 8) as u32)];
-        let next_distance = (at + 1).wrapping_sub(*slot as usize);
-        *slot = at as u32 + 1;
-
-        let mut differ = word ^ load(window, at.wrapping_sub(distance));
-        let next_differ = load(window, at + 1) ^ load(window, (at + 1).wrapping_sub(next_distance));
-        let (first, second) = (word as u8, (word >> 8) as u8);
-        let here = distance <= REACH && differ as u32 == 0;
-        let there = next_distance <= REACH && next_differ as u32 == 0;
-        if !(here | there) {
-            firsts[usize::from(first)] += 1;
-            seconds[31 + usize::from(second)] += 1;
-            list[n & (SPAN - 1)] = u32::from(first) | (31 + u32::from(second)) << 10;
-            n += 1;
-            at += 2;
+        let mut distances = [0; 4];
+        let mut hits = [false; 4];
+        for k in 0..4 {
+            let bytes = (word >> (8 * k)) as u32;
+            let slot = &mut table[hash(bytes)];
+            let distance = (at + k).wrapping_sub(*slot as usize);
+            *slot = (at + k) as u32;
+            distances[k] = distance;
+            hits[k] = (distance <= REACH) & (load32(window, (at + k).wrapping_sub(distance)) == bytes);
+        }
+        let [l0, l1, l2, l3] = [word as u8, (word >> 8) as u8, (word >> 16) as u8, (word >> 24) as u8];
+        let pair = |a: u8, b: u8| u32::from(a) | (31 + u32::from(b)) << 10;
+        let single = |a: u8| u32::from(a) | NO_DISTANCE << 10;
+        if !(hits[0] | hits[1] | hits[2] | hits[3]) {
+            firsts[usize::from(l0)] += 1;
+            seconds[31 + usize::from(l1)] += 1;
+            firsts[usize::from(l2)] += 1;
+            seconds[31 + usize::from(l3)] += 1;
+            list[n & (SPAN - 1)] = pair(l0, l1);
+            list[(n + 1) & (SPAN - 1)] = pair(l2, l3);
+            n += 2;
+            at += 4;
             let step = ((at - hopeful) >> SKIP).min(8);
             for _ in 0..step {
                 if at + 12 > end { break; }
@@ -151,13 +160,20 @@ fn find(window: &[u8; WINDOW], table: &mut [u32; 1 << TABLE_BITS], tokens: &mut 
             }
             continue;
         }
-        let skipped = usize::from(!here);
-        firsts[usize::from(first)] += skipped as u32;
-        list[n & (SPAN - 1)] = u32::from(first) | NO_DISTANCE << 10;
-        n += skipped;
-        at += skipped;
-        distance = if here { distance } else { next_distance };
-        differ = if here { differ } else { next_differ };
+        let some = u32::from(!hits[0]);
+        let two = u32::from(!(hits[0] | hits[1]));
+        let three = u32::from(!(hits[0] | hits[1] | hits[2]));
+        firsts[usize::from(l0)] += some;
+        seconds[31 + usize::from(l1)] += two;
+        firsts[usize::from(l2)] += three;
+        list[n & (SPAN - 1)] = if two == 0 { single(l0) } else { pair(l0, l1) };
+        list[(n + 1) & (SPAN - 1)] = single(l2);
+        n += (some + three) as usize;
+        at += (some + two + three) as usize;
+        let distance = if hits[2] { distances[2] } else { distances[3] };
+        let distance = if hits[1] { distances[1] } else { distance };
+        let distance = if hits[0] { distances[0] } else { distance };
+        let differ = load(window, at) ^ load(window, at - distance);
         let more = load(window, at + 8) ^ load(window, at + 8 - distance);
         let len = if differ | more == 0 {
             extend(window, at, distance, LONGEST.min(end - at))
