@@ -1,5 +1,6 @@
 //! From bytes to tokens: literals, and matches found by one look into a table of places.
 
+use std::hint::select_unpredictable;
 use std::ops::Range;
 
 /// How many bytes make a block.
@@ -127,19 +128,20 @@ fn find(window: &[u8; WINDOW], table: &mut [u32; 1 << TABLE_BITS], tokens: &mut 
     while at + 16 <= end {
         let word = load(window, at);
         let mut distances = [0; 4];
-        let mut hits = [false; 4];
+        let mut hits = 16_u32;
         for k in 0..4 {
             let bytes = (word >> (8 * k)) as u32;
             let slot = &mut table[hash(bytes)];
             let distance = (at + k).wrapping_sub(*slot as usize);
             *slot = (at + k) as u32;
             distances[k] = distance;
-            hits[k] = (distance <= REACH) & (load32(window, (at + k).wrapping_sub(distance)) == bytes);
+            let hit = (distance <= REACH) & (load32(window, (at + k).wrapping_sub(distance)) == bytes);
+            hits |= u32::from(hit) << k;
         }
         let [l0, l1, l2, l3] = [word as u8, (word >> 8) as u8, (word >> 16) as u8, (word >> 24) as u8];
         let pair = |a: u8, b: u8| u32::from(a) | (31 + u32::from(b)) << 10;
         let single = |a: u8| u32::from(a) | NO_DISTANCE << 10;
-        if !(hits[0] | hits[1] | hits[2] | hits[3]) {
+        if hits == 16 {
             firsts[usize::from(l0)] += 1;
             seconds[31 + usize::from(l1)] += 1;
             firsts[usize::from(l2)] += 1;
@@ -160,26 +162,22 @@ fn find(window: &[u8; WINDOW], table: &mut [u32; 1 << TABLE_BITS], tokens: &mut 
             }
             continue;
         }
-        let some = u32::from(!hits[0]);
-        let two = u32::from(!(hits[0] | hits[1]));
-        let three = u32::from(!(hits[0] | hits[1] | hits[2]));
-        firsts[usize::from(l0)] += some;
-        seconds[31 + usize::from(l1)] += two;
-        firsts[usize::from(l2)] += three;
-        list[n & (SPAN - 1)] = if two == 0 { single(l0) } else { pair(l0, l1) };
+        let skipped = hits.trailing_zeros() as usize & 3;
+        firsts[usize::from(l0)] += u32::from(skipped > 0);
+        seconds[31 + usize::from(l1)] += u32::from(skipped > 1);
+        firsts[usize::from(l2)] += u32::from(skipped > 2);
+        list[n & (SPAN - 1)] = select_unpredictable(skipped > 1, pair(l0, l1), single(l0));
         list[(n + 1) & (SPAN - 1)] = single(l2);
-        n += (some + three) as usize;
-        at += (some + two + three) as usize;
-        let distance = if hits[2] { distances[2] } else { distances[3] };
-        let distance = if hits[1] { distances[1] } else { distance };
-        let distance = if hits[0] { distances[0] } else { distance };
+        n += (skipped + 1) / 2;
+        at += skipped;
+        let distance = distances[skipped];
         let differ = load(window, at) ^ load(window, at - distance);
         let more = load(window, at + 8) ^ load(window, at + 8 - distance);
         let len = if differ | more == 0 {
             extend(window, at, distance, LONGEST.min(end - at))
         } else {
-            let low = if differ == 0 { more } else { differ };
-            let base = if differ == 0 { 8 } else { 0 };
+            let low = select_unpredictable(differ == 0, more, differ);
+            let base = select_unpredictable(differ == 0, 8, 0);
             (base + (low.trailing_zeros() >> 3) as usize).min(end - at)
         };
         let (first, second, extra) = match_token(len, distance);
