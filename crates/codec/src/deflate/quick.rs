@@ -7,7 +7,7 @@ mod tokens;
 use super::Wrap;
 use crate::checksum::adler32;
 use block::Writer;
-use tokens::{Parser, SPAN};
+use tokens::{Parser, BLOCK};
 
 /// A reusable encoder. What it writes depends on the plain bytes alone.
 pub(super) struct Encoder {
@@ -45,7 +45,7 @@ impl Encoder {
         self.parser.start();
         let mut at = 0;
         loop {
-            let end = plain.len().min(at + SPAN);
+            let end = plain.len().min(at + BLOCK);
             let tokens = self.parser.parse(plain, at..end);
             self.writer.block(tokens, &plain[at..end], end == plain.len(), out)?;
             at = end;

@@ -4,28 +4,35 @@ use std::hint::select_unpredictable;
 use std::ops::Range;
 
 /// How many bytes make a block.
-pub(super) const SPAN: usize = 65536;
+pub(super) const BLOCK: usize = 65536;
 /// How far back deflate can refer.
 const REACH: usize = 32768;
-/// Where a block's bytes begin in the window. So far that an unset entry of the table, 0, is out of reach.
-const START: usize = REACH + 64;
-/// What follows a block and may be hashed or compared with it.
+/// Where new bytes stand in the window, behind those that can be referred to.
+const START: usize = REACH;
+/// How many new bytes the window takes. Every place in it is a number of 16 bits.
+const SPAN: usize = 65536 - START;
+/// What may be read behind a place.
 const AHEAD: usize = 16;
-const MASK: usize = 0x1_ffff;
-const WINDOW: usize = MASK + 1 + 8;
 const TABLE_BITS: u32 = 13;
-const SKIP: u32 = 8;
 /// No match is longer.
 const LONGEST: usize = 258;
+/// So many places are looked at together. 
+const TOGETHER: usize = 4;
+/// After so many bytes (as a power of two) without a match fewer places are looked at.
+const PATIENCE: u32 = 8;
 /// The distance index of a token without a distance or second literal.
 pub(super) const NO_DISTANCE: u32 = 30;
+
+type Window = [u8; START + SPAN + AHEAD];
+/// Where four bytes with this hash were last seen in the window.
+type Table = [u16; 1 << TABLE_BITS];
 
 /// What a block consists of.
 ///
 /// A token's low ten bits are a literal, or 254 more than the length of a match. The next nine are a match's distance symbol; or
 /// [`NO_DISTANCE`]; or, counted from 31, a second literal. The upper 13 are the extra bits of the distance.
 pub(super) struct Tokens {
-    list: Box<[u32; SPAN]>,
+    list: Box<[u32; BLOCK]>,
     count: usize,
     /// By the low ten bits of tokens.
     pub(super) firsts: [u32; 1024],
@@ -37,12 +44,33 @@ impl Tokens {
     pub(super) fn list(&self) -> &[u32] {
         &self.list[..self.count]
     }
+
+    #[inline(always)]
+    fn put(&mut self, token: u32) {
+        self.list[self.count % BLOCK] = token;
+        self.count += 1;
+    }
+
+    #[inline(always)]
+    fn pair(&mut self, first: u8, second: u8) {
+        self.firsts[usize::from(first)] += 1;
+        self.seconds[31 + usize::from(second)] += 1;
+        self.put(pair(first, second));
+    }
+}
+
+fn single(literal: u8) -> u32 {
+    u32::from(literal) | NO_DISTANCE << 10
+}
+
+fn pair(first: u8, second: u8) -> u32 {
+    u32::from(first) | (31 + u32::from(second)) << 10
 }
 
 /// Finds matches.
 pub(super) struct Parser {
-    window: Box<[u8; WINDOW]>,
-    table: Box<[u32; 1 << TABLE_BITS]>,
+    window: Box<Window>,
+    table: Box<Table>,
     tokens: Tokens,
 }
 
@@ -50,39 +78,35 @@ fn boxed<T: Copy, const N: usize>(value: T) -> Box<[T; N]> {
     vec![value; N].into_boxed_slice().try_into().unwrap_or_else(|_| unreachable!("the length is N"))
 }
 
-fn load(window: &[u8; WINDOW], at: usize) -> u64 {
-    let at = at & MASK;
-    u64::from_le_bytes(*window[at..at + 8].first_chunk().expect("eight bytes were cut out"))
+#[inline(always)]
+fn load<const N: usize>(window: &Window, at: usize) -> [u8; N] {
+    const { assert!(N <= AHEAD) };
+    let at = usize::from(at as u16);
+    *window[at..at + N].first_chunk().expect("N bytes were cut out")
 }
 
-fn load32(window: &[u8; WINDOW], at: usize) -> u32 {
-    let at = at & MASK;
-    u32::from_le_bytes(*window[at..at + 4].first_chunk().expect("four bytes were cut out"))
+#[inline(always)]
+fn load64(window: &Window, at: usize) -> u64 {
+    u64::from_le_bytes(load(window, at))
 }
 
+#[inline(always)]
 fn hash(word: u32) -> usize {
     (word.wrapping_mul(0x9e37_79b1) >> (32 - TABLE_BITS)) as usize
 }
 
-/// How many bytes from `at` on repeat what is `distance` before; the first eight are known to.
-fn extend(window: &[u8; WINDOW], at: usize, distance: usize, most: usize) -> usize {
+/// How many of the bytes from `at` on, and at most how many, repeat what is `distance` before; the first 16 are known to.
+#[inline(never)]
+fn extend(window: &Window, at: usize, distance: usize, most: usize) -> usize {
     let mut len = 16;
     while len < most {
-        let differ = load(window, at + len) ^ load(window, at + len - distance);
+        let differ = load64(window, at + len) ^ load64(window, at + len - distance);
         if differ != 0 {
             return most.min(len + (differ.trailing_zeros() >> 3) as usize);
         }
         len += 8;
     }
     most
-}
-
-fn match_token(len: usize, distance: usize) -> (u32, u32, u32) {
-    let d = (distance - 1) as u32;
-    let extra_bits = (d | 2).ilog2() - 1;
-    let symbol = (d >> extra_bits) + 2 * extra_bits;
-    let extra = d & ((1 << extra_bits) - 1);
-    (len as u32 + 254, symbol, extra)
 }
 
 impl Parser {
@@ -97,110 +121,115 @@ impl Parser {
     /// Forgets what was parsed before.
     pub(super) fn start(&mut self) {
         self.table.fill(0);
+        // This is what the entries of an empty table refer to.
+        self.window[..AHEAD].fill(0);
     }
 
-    /// Parses `plain[span]`; what lies before it has been parsed by the call before.
-    pub(super) fn parse(&mut self, plain: &[u8], span: Range<usize>) -> &Tokens {
-        if span.start > 0 {
-            self.window.copy_within(SPAN..SPAN + START, 0);
-            for place in self.table.iter_mut() {
-                *place = place.saturating_sub(SPAN as u32);
-            }
-        }
-        let len = span.len();
-        let ahead = plain.len().min(span.end + AHEAD);
-        let bytes = &plain[span.start..ahead];
-        let (held, after) = self.window[START..].split_at_mut(bytes.len());
-        held.copy_from_slice(bytes);
-        after[..AHEAD + 8].fill(0);
+    /// Parses a block of `plain`; what lies before it was parsed by the call before.
+    pub(super) fn parse(&mut self, plain: &[u8], block: Range<usize>) -> &Tokens {
         self.tokens.firsts.fill(0);
         self.tokens.seconds.fill(0);
-        self.tokens.count = find(&self.window, &mut self.table, &mut self.tokens, START + len);
+        self.tokens.count = 0;
+        let mut at = block.start;
+        while at < block.end {
+            let next = block.end.min(at + SPAN);
+            if at > 0 {
+                // What was before is a whole span, because blocks consist of whole ones.
+                self.window.copy_within(SPAN..SPAN + START, 0);
+                for place in self.table.iter_mut() {
+                    *place = place.saturating_sub(SPAN as u16);
+                }
+            }
+            let bytes = &plain[at..plain.len().min(next + AHEAD)];
+            let (held, behind) = self.window[START..].split_at_mut(bytes.len());
+            held.copy_from_slice(bytes);
+            let fill = behind.len().min(AHEAD);
+            behind[..fill].fill(0);
+            let oldest = if at > 0 { 0 } else { START };
+            find(&self.window, &mut self.table, &mut self.tokens, oldest, START + next - at);
+            at = next;
+        }
         &self.tokens
     }
 }
 
-fn find(window: &[u8; WINDOW], table: &mut [u32; 1 << TABLE_BITS], tokens: &mut Tokens, end: usize) -> usize {
-    let Tokens { list, firsts, seconds, .. } = tokens;
-    let mut n = 0;
+fn find(window: &Window, table: &mut Table, tokens: &mut Tokens, oldest: usize, end: usize) {
     let mut at = START;
     let mut hopeful = START;
-    while at + 16 <= end {
-        let word = load(window, at);
-        let mut distances = [0; 4];
-        let mut hits = 16_u32;
-        for k in 0..4 {
+    while at + AHEAD <= end {
+        let word = load64(window, at);
+        let mut places = [0; TOGETHER];
+        let mut hits = 0;
+        for (k, place) in places.iter_mut().enumerate() {
             let bytes = (word >> (8 * k)) as u32;
             let slot = &mut table[hash(bytes)];
-            let distance = (at + k).wrapping_sub(*slot as usize);
-            *slot = (at + k) as u32;
-            distances[k] = distance;
-            let hit = (distance <= REACH) & (load32(window, (at + k).wrapping_sub(distance)) == bytes);
-            hits |= u32::from(hit) << k;
+            *place = usize::from(*slot);
+            *slot = (at + k) as u16;
+            hits |= u32::from(u32::from_le_bytes(load(window, *place)) == bytes) << k;
         }
         let [l0, l1, l2, l3] = [word as u8, (word >> 8) as u8, (word >> 16) as u8, (word >> 24) as u8];
-        let pair = |a: u8, b: u8| u32::from(a) | (31 + u32::from(b)) << 10;
-        let single = |a: u8| u32::from(a) | NO_DISTANCE << 10;
-        if hits == 16 {
-            firsts[usize::from(l0)] += 1;
-            seconds[31 + usize::from(l1)] += 1;
-            firsts[usize::from(l2)] += 1;
-            seconds[31 + usize::from(l3)] += 1;
-            list[n & (SPAN - 1)] = pair(l0, l1);
-            list[(n + 1) & (SPAN - 1)] = pair(l2, l3);
-            n += 2;
-            at += 4;
-            let step = ((at - hopeful) >> SKIP).min(8);
-            for _ in 0..step {
-                if at + 12 > end { break; }
-                let [first, second] = *window[at & MASK..][..2].first_chunk().expect("two bytes were cut out");
-                firsts[usize::from(first)] += 1;
-                seconds[31 + usize::from(second)] += 1;
-                list[n & (SPAN - 1)] = u32::from(first) | (31 + u32::from(second)) << 10;
-                n += 1;
-                at += 2;
+        let (mut skipped, mut distance);
+        loop {
+            skipped = (hits | 1 << TOGETHER).trailing_zeros() as usize;
+            let place = places[skipped % TOGETHER];
+            distance = at + skipped - place;
+            if hits == 0 || (place >= oldest && distance <= REACH) {
+                break;
+            }
+            hits &= hits - 1;
+        }
+        if hits == 0 {
+            tokens.pair(l0, l1);
+            tokens.pair(l2, l3);
+            at += TOGETHER;
+            let hopeless = at - hopeful;
+            if hopeless >> PATIENCE != 0 {
+                let until = (at + (2 * (hopeless >> PATIENCE)).min(16)).min(end - AHEAD);
+                while at < until {
+                    let [first, second] = load(window, at);
+                    tokens.pair(first, second);
+                    at += 2;
+                }
             }
             continue;
         }
-        let skipped = hits.trailing_zeros() as usize & 3;
-        firsts[usize::from(l0)] += u32::from(skipped > 0);
-        seconds[31 + usize::from(l1)] += u32::from(skipped > 1);
-        firsts[usize::from(l2)] += u32::from(skipped > 2);
-        list[n & (SPAN - 1)] = select_unpredictable(skipped > 1, pair(l0, l1), single(l0));
-        list[(n + 1) & (SPAN - 1)] = single(l2);
-        n += (skipped + 1) / 2;
+        tokens.firsts[usize::from(l0)] += u32::from(skipped > 0);
+        tokens.seconds[31 + usize::from(l1)] += u32::from(skipped > 1);
+        tokens.firsts[usize::from(l2)] += u32::from(skipped > 2);
+        let n = tokens.count;
+        tokens.list[n % BLOCK] = select_unpredictable(skipped > 1, pair(l0, l1), single(l0));
+        tokens.list[(n + 1) % BLOCK] = single(l2);
+        tokens.count += skipped.div_ceil(2);
         at += skipped;
-        let distance = distances[skipped];
-        let differ = load(window, at) ^ load(window, at - distance);
-        let more = load(window, at + 8) ^ load(window, at + 8 - distance);
-        let len = if differ | more == 0 {
+
+        let low = load64(window, at) ^ load64(window, at - distance);
+        let high = load64(window, at + 8) ^ load64(window, at - distance + 8);
+        let len = if low | high == 0 {
             extend(window, at, distance, LONGEST.min(end - at))
         } else {
-            let low = select_unpredictable(differ == 0, more, differ);
-            let base = select_unpredictable(differ == 0, 8, 0);
-            (base + (low.trailing_zeros() >> 3) as usize).min(end - at)
+            let equal = select_unpredictable(low == 0, 64 + high.trailing_zeros(), low.trailing_zeros()) / 8;
+            (equal as usize).min(end - at)
         };
-        let (first, second, extra) = match_token(len, distance);
-        firsts[first as usize & 1023] += 1;
-        seconds[second as usize & 511] += 1;
-        list[n & (SPAN - 1)] = first | second << 10 | extra << 19;
-        n += 1;
+        let d = (distance - 1) as u32;
+        let extra_bits = (d | 2).ilog2() - 1;
+        let symbol = (d >> extra_bits) + 2 * extra_bits;
+        let first = len as u32 + 254;
+        tokens.firsts[first as usize % 1024] += 1;
+        tokens.seconds[symbol as usize % 512] += 1;
+        tokens.put(first | symbol << 10 | (d & ((1 << extra_bits) - 1)) << 19);
         at += len;
+        let last = at - 1;
+        table[hash(u32::from_le_bytes(load(window, last)))] = last as u16;
         hopeful = at;
     }
     while at + 2 <= end {
-        let [first, second] = *window[at & MASK..][..2].first_chunk().expect("two bytes were cut out");
-        firsts[usize::from(first)] += 1;
-        seconds[31 + usize::from(second)] += 1;
-        list[n & (SPAN - 1)] = u32::from(first) | (31 + u32::from(second)) << 10;
-        n += 1;
+        let [first, second] = load(window, at);
+        tokens.pair(first, second);
         at += 2;
     }
     if at < end {
-        let first = window[at & MASK];
-        firsts[usize::from(first)] += 1;
-        list[n & (SPAN - 1)] = u32::from(first) | NO_DISTANCE << 10;
-        n += 1;
+        let [first] = load(window, at);
+        tokens.firsts[usize::from(first)] += 1;
+        tokens.put(single(first));
     }
-    n
 }
