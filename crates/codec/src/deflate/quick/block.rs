@@ -288,22 +288,49 @@ impl Writer {
         for (entry, (word, len)) in seconds[31..].iter_mut().zip(literals.iter().zip(&codes.literals)).take(256) {
             *entry = u32::from(*word) | u32::from(*len) << 16 | u32::from(*len) << 24;
         }
-        let (mut held, mut held_bits, mut pos) = (self.held, self.held_bits, self.pos);
-        let end = [END as u32 | NO_DISTANCE << 10];
-        for token in tokens.list().iter().chain(&end) {
+        let code = |token: u32| {
             let first = firsts[(token & 1023) as usize];
             let second = seconds[(token >> 10 & 511) as usize];
             let first_bits = first >> 24;
             let behind = u64::from(second & 0xffff) | u64::from(token >> 19) << (second >> 16 & 31);
-            held |= (u64::from(first & 0xff_ffff) | behind << (first_bits & 31)) << held_bits;
-            held_bits += first_bits + (second >> 24);
-            if let Some(to) = out.get_mut(pos..pos + 8) {
-                to.copy_from_slice(&held.to_le_bytes());
+            (u64::from(first & 0xff_ffff) | behind << (first_bits & 31), first_bits + (second >> 24))
+        };
+        let (twos, rest) = tokens.list().as_chunks::<2>();
+        let mut bits = Bits { held: self.held, count: self.held_bits, pos: self.pos };
+        for [one, two] in twos {
+            let (one, one_bits) = code(*one);
+            let (two, two_bits) = code(*two);
+            if one_bits + two_bits <= 56 {
+                bits.put(one | two << (one_bits & 63), one_bits + two_bits, out);
+            } else {
+                bits.put(one, one_bits, out);
+                bits.put(two, two_bits, out);
             }
-            pos += (held_bits >> 3) as usize;
-            held >>= held_bits & 56;
-            held_bits &= 7;
         }
-        (self.held, self.held_bits, self.pos) = (held, held_bits, pos);
+        for token in rest.iter().chain(&[END as u32 | NO_DISTANCE << 10]) {
+            let (word, count) = code(*token);
+            bits.put(word, count, out);
+        }
+        (self.held, self.held_bits, self.pos) = (bits.held, bits.count, bits.pos);
+    }
+}
+
+struct Bits {
+    held: u64,
+    count: u32,
+    pos: usize,
+}
+
+impl Bits {
+    #[inline(always)]
+    fn put(&mut self, bits: u64, count: u32, out: &mut [u8]) {
+        self.held |= bits << (self.count & 63);
+        self.count += count;
+        if let Some(to) = out.get_mut(self.pos..self.pos + 8) {
+            to.copy_from_slice(&self.held.to_le_bytes());
+        }
+        self.pos += (self.count >> 3) as usize;
+        self.held >>= self.count & 56;
+        self.count &= 7;
     }
 }
