@@ -13,13 +13,13 @@ const START: usize = REACH;
 const SPAN: usize = 65536 - START;
 /// What may be read behind a place.
 const AHEAD: usize = 16;
-const TABLE_BITS: u32 = 13;
+const TABLE_BITS: u32 = 14;
 /// No match is longer.
 const LONGEST: usize = 258;
 /// So many places are looked at together. 
 const TOGETHER: usize = 4;
 /// After so many bytes (as a power of two) without a match fewer places are looked at.
-const PATIENCE: u32 = 8;
+const PATIENCE: u32 = 7;
 /// The distance index of a token without a distance or second literal.
 pub(super) const NO_DISTANCE: u32 = 30;
 
@@ -172,8 +172,8 @@ fn find(window: &Window, table: &mut Table, tokens: &mut Tokens, oldest: usize, 
         loop {
             skipped = (hits | 1 << TOGETHER).trailing_zeros() as usize;
             let place = places[skipped % TOGETHER];
-            distance = at + skipped - place;
-            if hits == 0 || (place >= oldest && distance <= REACH) {
+            distance = at.wrapping_add(skipped).wrapping_sub(place);
+            if hits == 0 || place >= oldest.max(at + skipped - REACH) {
                 break;
             }
             hits &= hits - 1;
@@ -218,8 +218,10 @@ fn find(window: &Window, table: &mut Table, tokens: &mut Tokens, oldest: usize, 
         tokens.seconds[symbol as usize % 512] += 1;
         tokens.put(first | symbol << 10 | (d & ((1 << extra_bits) - 1)) << 19);
         at += len;
-        let last = at - 1;
-        table[hash(u32::from_le_bytes(load(window, last)))] = last as u16;
+        let last = at - 2;
+        let word = load64(window, last);
+        table[hash(word as u32)] = last as u16;
+        table[hash((word >> 8) as u32)] = last as u16 + 1;
         hopeful = at;
     }
     while at + 2 <= end {
