@@ -28,10 +28,8 @@ fn main() {
         chunks.extend(sample.chunks(size).filter(worthwhile).map(<[u8]>::to_vec));
     }
 
-    let mut engines = [
-        ("fast", Compressor::new(Level::Fast)),
-        ("libdeflate 1", Compressor::new(Level::number(1).expect("a level"))),
-    ];
+    let mut engines =
+        [("fast", Compressor::new(Level::Fast)), ("libdeflate 1", Compressor::new(Level::number(1).expect("a level")))];
     // By chunk, so that what else the machine does is left out.
     let mut best = [const { Vec::new() }; 2];
     best.iter_mut().for_each(|b| b.resize(chunks.len(), Duration::MAX));

@@ -7,7 +7,7 @@ mod tokens;
 use super::Wrap;
 use crate::checksum::adler32;
 use block::Writer;
-use tokens::{Parser, BLOCK};
+use tokens::{BLOCK, Parser};
 
 /// A reusable encoder. What it writes depends on the plain bytes alone.
 pub(super) struct Encoder {

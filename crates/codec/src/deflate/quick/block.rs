@@ -1,17 +1,20 @@
 //! From tokens to bits.
 
 use super::codes;
-use super::tokens::{Tokens, NO_DISTANCE};
+use super::tokens::{NO_DISTANCE, SECOND, Tokens};
 
 /// The order in which the lengths of the code for lengths are stored (RFC 1951, 3.2.7).
 const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 const END: usize = 256;
-const LITERALS: usize = 286;
+/// Two more than are ever used: the fixed code has words for them.
+const LITERALS: usize = 288;
 const DISTANCES: usize = 30;
 /// The most bytes of a stored block.
 const STORED: usize = 65535;
+/// So much is kept free behind the last byte, where whole words are written.
+const ROOM: usize = 16;
 
-/// A symbol for lengths of matches, by length less 3: symbol less 257, extra bits, and their count (RFC 1951, 3.2.5).
+/// By the length of a match less 3: its symbol less 257, its extra bits, and how many these are (RFC 1951, 3.2.5).
 static LENGTHS: [(u8, u8, u8); 256] = length_symbols();
 
 const fn length_symbols() -> [(u8, u8, u8); 256] {
@@ -30,13 +33,39 @@ const fn length_symbols() -> [(u8, u8, u8); 256] {
     symbols
 }
 
-/// Writes blocks, bit after bit.
-pub(super) struct Writer {
+/// Where bits are put into a buffer.
+#[derive(Clone, Copy)]
+struct Bits {
+    /// The bits of a byte that is not full; its upper ones are zero.
     held: u64,
-    /// Below 8 between calls.
-    held_bits: u32,
-    max_end: usize,
+    /// How many, below 8.
+    count: u32,
+    /// Where that byte belongs.
     pos: usize,
+}
+
+impl Bits {
+    /// Puts at most 56 bits. Writes eight bytes, of which those behind the last bit do not count.
+    #[inline(always)]
+    fn put(&mut self, bits: u64, count: u32, out: &mut [u8]) {
+        self.held |= bits << (self.count & 7);
+        self.count += count;
+        out[self.pos..self.pos + 8].copy_from_slice(&self.held.to_le_bytes());
+        self.pos += (self.count >> 3) as usize;
+        self.held >>= self.count & 56;
+        self.count &= 7;
+    }
+
+    fn end(&self) -> u64 {
+        self.pos as u64 * 8 + u64::from(self.count)
+    }
+}
+
+/// Writes the blocks of a stream.
+pub(super) struct Writer {
+    bits: Bits,
+    /// Where the stream has to end.
+    max_end: usize,
 }
 
 /// Frequencies of a block's symbols.
@@ -48,36 +77,40 @@ struct Frequencies {
 impl Frequencies {
     fn of(tokens: &Tokens) -> Self {
         let mut literals = [0; LITERALS];
-        for ((sum, first), second) in literals.iter_mut().zip(&tokens.firsts[..256]).zip(&tokens.seconds[31..]) {
+        for ((sum, first), second) in
+            literals.iter_mut().zip(&tokens.firsts[..256]).zip(&tokens.seconds[SECOND as usize..])
+        {
             *sum = first + second;
         }
         literals[END] = 1;
         for (count, symbol) in tokens.firsts[257..].iter().zip(&LENGTHS) {
-            literals[257 + usize::from(symbol.0 & 31).min(28)] += count;
+            literals[257 + usize::from(symbol.0)] += count;
         }
         let mut distances = [0; DISTANCES];
         distances.copy_from_slice(&tokens.seconds[..DISTANCES]);
         Self { literals, distances }
     }
 
-    /// The bits that go behind words.
+    /// How many bits go behind words.
     fn extra_bits(&self) -> u64 {
-        let lengths = self.literals[257 + 8..LITERALS - 1].iter().enumerate().map(|(i, n)| u64::from(*n) * (i as u64 / 4 + 1));
+        let lengths = self.literals[265..285].iter().enumerate().map(|(i, n)| u64::from(*n) * (i as u64 / 4 + 1));
         let distances = self.distances[4..].iter().enumerate().map(|(i, n)| u64::from(*n) * (i as u64 / 2 + 1));
         lengths.sum::<u64>() + distances.sum::<u64>()
     }
 }
 
-/// The codes of a block.
+/// The lengths of a block's words.
 struct Codes {
     literals: [u8; LITERALS],
     distances: [u8; DISTANCES],
 }
 
 impl Codes {
+    /// How many bits the words take.
     fn cost(&self, frequencies: &Frequencies) -> u64 {
         let literals = self.literals.iter().zip(&frequencies.literals).map(|(len, n)| u32::from(*len) * n).sum::<u32>();
-        let distances = self.distances.iter().zip(&frequencies.distances).map(|(len, n)| u32::from(*len) * n).sum::<u32>();
+        let distances =
+            self.distances.iter().zip(&frequencies.distances).map(|(len, n)| u32::from(*len) * n).sum::<u32>();
         u64::from(literals) + u64::from(distances)
     }
 
@@ -89,16 +122,29 @@ impl Codes {
     }
 }
 
-/// The description of a block's codes.
+/// The description of a block's codes (RFC 1951, 3.2.7).
 struct Header {
-    /// Symbol, and its extra bits from bit 5 on.
+    /// The lengths of words, runs of them as one: a symbol, and its extra bits from bit 5 on.
     items: [u16; LITERALS + DISTANCES],
     count: usize,
+    /// Of the words for symbols of items.
     lengths: [u8; 19],
     literals: usize,
     distances: usize,
+    /// How many of `lengths` are stored.
     stored: usize,
+    /// How many bits all this takes.
     bits: u64,
+}
+
+/// How many extra bits a symbol of an item has.
+fn item_extra_bits(symbol: usize) -> u32 {
+    match symbol {
+        16 => 2,
+        17 => 3,
+        18 => 7,
+        _ => 0,
+    }
 }
 
 impl Header {
@@ -108,7 +154,7 @@ impl Header {
         let mut lens = [0_u8; LITERALS + DISTANCES + 1];
         lens[..literals].copy_from_slice(&codes.literals[..literals]);
         lens[literals..literals + distances].copy_from_slice(&codes.distances[..distances]);
-        // What ends the last run.
+        // This ends the last run.
         lens[literals + distances] = u8::MAX;
         let (lens, end) = (&lens, literals + distances);
         let mut items = [0_u16; LITERALS + DISTANCES];
@@ -153,7 +199,7 @@ impl Header {
         let lengths = codes::lengths(&frequencies, 7);
         let stored = ORDER.iter().rposition(|symbol| lengths[*symbol] != 0).map_or(4, |last| (last + 1).max(4));
         let words: u32 = lengths.iter().zip(&frequencies).map(|(len, n)| u32::from(*len) * n).sum();
-        let extra = 2 * frequencies[16] + 3 * frequencies[17] + 7 * frequencies[18];
+        let extra: u32 = frequencies.iter().enumerate().map(|(symbol, n)| n * item_extra_bits(symbol)).sum();
         let bits = 14 + 3 * stored as u64 + u64::from(words + extra);
         Self { items, count, lengths, literals, distances, stored, bits }
     }
@@ -165,22 +211,22 @@ fn used(lengths: &[u8]) -> usize {
 
 impl Writer {
     pub(super) fn new() -> Self {
-        Self { held: 0, held_bits: 0, max_end: 0, pos: 0 }
+        Self { bits: Bits { held: 0, count: 0, pos: 0 }, max_end: 0 }
     }
 
     /// Begins a stream at `pos` of its output, which may get `max_len` bytes long.
     pub(super) fn start(&mut self, pos: usize, max_len: usize) {
-        *self = Self { held: 0, held_bits: 0, max_end: pos.saturating_add(max_len), pos };
+        *self = Self { bits: Bits { held: 0, count: 0, pos }, max_end: pos.saturating_add(max_len) };
     }
 
-    /// Fills up the last byte.
+    /// Writes the last bits.
     pub(super) fn end(&mut self, out: &mut Vec<u8>) {
-        if self.held_bits > 0 {
-            out.push(self.held as u8);
+        if self.bits.count > 0 {
+            out.push(self.bits.held as u8);
         }
     }
 
-    /// Writes a block in its shortest form; `None` when the stream gets too long.
+    /// Writes a block in its shortest form; `None`, and nothing written, when the stream gets too long.
     pub(super) fn block(&mut self, tokens: &Tokens, plain: &[u8], last: bool, out: &mut Vec<u8>) -> Option<()> {
         let frequencies = Frequencies::of(tokens);
         let own = Codes {
@@ -192,42 +238,36 @@ impl Writer {
         let own_bits = 3 + header.bits + own.cost(&frequencies) + extra;
         let fixed = Codes::fixed();
         let fixed_bits = 3 + fixed.cost(&frequencies) + extra;
-        let stored_blocks = plain.len().div_ceil(STORED).max(1);
-        let stored_bits = 8 * (plain.len() as u64 + 5 * stored_blocks as u64);
+        let stored_bits = self.stored_bits(plain.len());
         let least = own_bits.min(fixed_bits).min(stored_bits);
-        let end = self.pos as u64 + (least + u64::from(self.held_bits)).div_ceil(8);
-        if end > self.max_end as u64 {
+        let end = self.bits.end() + least;
+        if end.div_ceil(8) > self.max_end as u64 {
             return None;
         }
         if least == stored_bits {
             self.stored(plain, last, out);
-            return Some(());
-        }
-        // Eight bytes are written at a time.
-        out.resize(self.pos + (least / 8) as usize + 16, 0);
-        if own_bits <= fixed_bits {
-            self.put(u64::from(last) | 2 << 1, 3, out);
-            self.header(&header, out);
-            self.tokens(tokens, &own, out);
         } else {
-            self.put(u64::from(last) | 1 << 1, 3, out);
-            self.tokens(tokens, &fixed, out);
+            out.resize(self.bits.pos + (least / 8) as usize + ROOM, 0);
+            if own_bits <= fixed_bits {
+                self.bits.put(u64::from(last) | 2 << 1, 3, out);
+                self.header(&header, out);
+                self.tokens(tokens, &own, out);
+            } else {
+                self.bits.put(u64::from(last) | 1 << 1, 3, out);
+                self.tokens(tokens, &fixed, out);
+            }
+            out.truncate(self.bits.pos);
         }
-        out.truncate(self.pos);
+        assert!(self.bits.end() == end, "a block took other bits than its frequencies need");
         Some(())
     }
 
-    /// `count` is at most 56.
-    #[inline(always)]
-    fn put(&mut self, bits: u64, count: u32, out: &mut [u8]) {
-        self.held |= bits << self.held_bits;
-        self.held_bits += count;
-        if let Some(to) = out.get_mut(self.pos..self.pos + 8) {
-            to.copy_from_slice(&self.held.to_le_bytes());
-        }
-        self.pos += (self.held_bits >> 3) as usize;
-        self.held >>= self.held_bits & 56;
-        self.held_bits &= 7;
+    /// How many bits a block takes that is stored as it is.
+    fn stored_bits(&self, len: usize) -> u64 {
+        let fill = (13 - u64::from(self.bits.count)) % 8;
+        // Those after the first begin with a byte of their own.
+        let others = len.div_ceil(STORED).saturating_sub(1) as u64;
+        3 + fill + 32 + others * 40 + 8 * len as u64
     }
 
     fn stored(&mut self, plain: &[u8], last: bool, out: &mut Vec<u8>) {
@@ -235,16 +275,14 @@ impl Writer {
         loop {
             let (piece, after) = rest.split_at(rest.len().min(STORED));
             rest = after;
-            let ends = last && rest.is_empty();
-            out.resize(self.pos + 16, 0);
-            self.put(u64::from(ends), 3, out);
-            let fill = (8 - self.held_bits) & 7;
-            self.put(0, fill, out);
+            out.resize(self.bits.pos + ROOM, 0);
+            self.bits.put(u64::from(last && rest.is_empty()), 3, out);
+            self.bits.put(0, (8 - self.bits.count) % 8, out);
             let len = piece.len() as u64;
-            self.put(len | (len ^ 0xffff) << 16, 32, out);
-            out.truncate(self.pos);
+            self.bits.put(len | (len ^ 0xffff) << 16, 32, out);
+            out.truncate(self.bits.pos);
             out.extend_from_slice(piece);
-            self.pos = out.len();
+            self.bits.pos = out.len();
             if rest.is_empty() {
                 break;
             }
@@ -253,16 +291,16 @@ impl Writer {
 
     fn header(&mut self, header: &Header, out: &mut [u8]) {
         let Header { literals, distances, stored, .. } = *header;
-        self.put((literals - 257) as u64 | ((distances - 1) << 5) as u64 | ((stored - 4) << 10) as u64, 14, out);
+        let counts = (literals - 257) | (distances - 1) << 5 | (stored - 4) << 10;
+        self.bits.put(counts as u64, 14, out);
         for symbol in &ORDER[..stored] {
-            self.put(header.lengths[*symbol].into(), 3, out);
+            self.bits.put(header.lengths[*symbol].into(), 3, out);
         }
         let words = codes::words(&header.lengths);
         for item in &header.items[..header.count] {
             let symbol = usize::from(item & 31);
             let len = u32::from(header.lengths[symbol]);
-            let extra_bits = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 3, 7][symbol];
-            self.put(u64::from(words[symbol]) | u64::from(item >> 5) << len, len + extra_bits, out);
+            self.bits.put(u64::from(words[symbol]) | u64::from(item >> 5) << len, len + item_extra_bits(symbol), out);
         }
     }
 
@@ -285,7 +323,9 @@ impl Writer {
             let extra_bits = (symbol as u32 / 2).saturating_sub(1);
             *entry = u32::from(*word) | u32::from(*len) << 16 | (u32::from(*len) + extra_bits) << 24;
         }
-        for (entry, (word, len)) in seconds[31..].iter_mut().zip(literals.iter().zip(&codes.literals)).take(256) {
+        for (entry, (word, len)) in
+            seconds[SECOND as usize..].iter_mut().zip(literals.iter().zip(&codes.literals)).take(256)
+        {
             *entry = u32::from(*word) | u32::from(*len) << 16 | u32::from(*len) << 24;
         }
         let code = |token: u32| {
@@ -295,11 +335,13 @@ impl Writer {
             let behind = u64::from(second & 0xffff) | u64::from(token >> 19) << (second >> 16 & 31);
             (u64::from(first & 0xff_ffff) | behind << (first_bits & 31), first_bits + (second >> 24))
         };
+        // A copy, that it may live in registers.
+        let mut bits = self.bits;
         let (twos, rest) = tokens.list().as_chunks::<2>();
-        let mut bits = Bits { held: self.held, count: self.held_bits, pos: self.pos };
         for [one, two] in twos {
             let (one, one_bits) = code(*one);
             let (two, two_bits) = code(*two);
+            // Hardly ever false: a token may take 48 bits, but few take 20.
             if one_bits + two_bits <= 56 {
                 bits.put(one | two << (one_bits & 63), one_bits + two_bits, out);
             } else {
@@ -311,26 +353,6 @@ impl Writer {
             let (word, count) = code(*token);
             bits.put(word, count, out);
         }
-        (self.held, self.held_bits, self.pos) = (bits.held, bits.count, bits.pos);
-    }
-}
-
-struct Bits {
-    held: u64,
-    count: u32,
-    pos: usize,
-}
-
-impl Bits {
-    #[inline(always)]
-    fn put(&mut self, bits: u64, count: u32, out: &mut [u8]) {
-        self.held |= bits << (self.count & 63);
-        self.count += count;
-        if let Some(to) = out.get_mut(self.pos..self.pos + 8) {
-            to.copy_from_slice(&self.held.to_le_bytes());
-        }
-        self.pos += (self.count >> 3) as usize;
-        self.held >>= self.count & 56;
-        self.count &= 7;
+        self.bits = bits;
     }
 }

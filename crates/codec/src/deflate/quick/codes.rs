@@ -1,12 +1,12 @@
 //! Prefix codes of limited length.
 
-/// The most symbols a code has.
-const MOST: usize = 286;
+/// The most symbols a code has, by what is held in nine bits.
+const MOST: usize = 512;
 
 /// The lengths of an optimal prefix code's words, or of a nearly optimal one where `limit` is below what that needs.
 ///
-/// At least two symbols get a word, whatever their frequencies: decoders exist that take nothing else. Frequencies are below 2^20,
-/// symbols at most 286, and `limit` at least 7.
+/// At least two symbols get a word, whatever their frequencies: not all decoders take less. Frequencies are below 2^20; a `limit`,
+/// at most 15, has words for all symbols.
 pub(super) fn lengths<const N: usize>(frequencies: &[u32; N], limit: usize) -> [u8; N] {
     const { assert!(N >= 2 && N <= MOST) };
     let mut lengths = [0; N];
@@ -24,7 +24,8 @@ pub(super) fn lengths<const N: usize>(frequencies: &[u32; N], limit: usize) -> [
         lengths[usize::from(only == 0)] = 1;
         return lengths;
     }
-    sort::<N>(used);
+    // Ascending frequencies, and among equals, symbols: no two keys are the same.
+    used.sort_unstable();
     let mut nodes = [0_u32; N];
     let nodes = &mut nodes[..count];
     for (node, key) in nodes.iter_mut().zip(used.iter()) {
@@ -41,11 +42,7 @@ pub(super) fn lengths<const N: usize>(frequencies: &[u32; N], limit: usize) -> [
     lengths
 }
 
-fn sort<const N: usize>(keys: &mut [u32]) {
-    keys.sort_unstable();
-}
-
-/// How many words of every length there are, given frequencies in ascending order, which are overwritten.
+/// How many words of every length there are, for at least two frequencies in ascending order, which are overwritten.
 ///
 /// Moffat and Katajainen, "In-place calculation of minimum-redundancy codes", 1995.
 fn counts(nodes: &mut [u32], limit: usize) -> [u32; 16] {

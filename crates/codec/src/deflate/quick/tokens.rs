@@ -3,7 +3,7 @@
 use std::hint::select_unpredictable;
 use std::ops::Range;
 
-/// How many bytes make a block.
+/// How many bytes make a block: a whole number of spans.
 pub(super) const BLOCK: usize = 65536;
 /// How far back deflate can refer.
 const REACH: usize = 32768;
@@ -16,12 +16,15 @@ const AHEAD: usize = 16;
 const TABLE_BITS: u32 = 14;
 /// No match is longer.
 const LONGEST: usize = 258;
-/// So many places are looked at together. 
+/// So many places are looked at together, because whether there is a match at one of four is foreseen better than whether there is one
+/// at each.
 const TOGETHER: usize = 4;
-/// After so many bytes (as a power of two) without a match fewer places are looked at.
+/// After so many bytes, as a power of two, without a match some places are passed over.
 const PATIENCE: u32 = 7;
-/// The distance index of a token without a distance or second literal.
+/// What stands for the distance in a token of one literal.
 pub(super) const NO_DISTANCE: u32 = 30;
+/// What is added to the second literal of a token.
+pub(super) const SECOND: u32 = 31;
 
 type Window = [u8; START + SPAN + AHEAD];
 /// Where four bytes with this hash were last seen in the window.
@@ -29,8 +32,8 @@ type Table = [u16; 1 << TABLE_BITS];
 
 /// What a block consists of.
 ///
-/// A token's low ten bits are a literal, or 254 more than the length of a match. The next nine are a match's distance symbol; or
-/// [`NO_DISTANCE`]; or, counted from 31, a second literal. The upper 13 are the extra bits of the distance.
+/// A token's low ten bits are a literal, or 254 more than the length of a match. The next nine are the symbol of a match's distance; or
+/// [`NO_DISTANCE`]; or a second literal, from [`SECOND`] on. The upper 13 are the extra bits of the distance.
 pub(super) struct Tokens {
     list: Box<[u32; BLOCK]>,
     count: usize,
@@ -54,7 +57,7 @@ impl Tokens {
     #[inline(always)]
     fn pair(&mut self, first: u8, second: u8) {
         self.firsts[usize::from(first)] += 1;
-        self.seconds[31 + usize::from(second)] += 1;
+        self.seconds[SECOND as usize + usize::from(second)] += 1;
         self.put(pair(first, second));
     }
 }
@@ -64,7 +67,7 @@ fn single(literal: u8) -> u32 {
 }
 
 fn pair(first: u8, second: u8) -> u32 {
-    u32::from(first) | (31 + u32::from(second)) << 10
+    u32::from(first) | (SECOND + u32::from(second)) << 10
 }
 
 /// Finds matches.
@@ -194,7 +197,7 @@ fn find(window: &Window, table: &mut Table, tokens: &mut Tokens, oldest: usize, 
             continue;
         }
         tokens.firsts[usize::from(l0)] += u32::from(skipped > 0);
-        tokens.seconds[31 + usize::from(l1)] += u32::from(skipped > 1);
+        tokens.seconds[SECOND as usize + usize::from(l1)] += u32::from(skipped > 1);
         tokens.firsts[usize::from(l2)] += u32::from(skipped > 2);
         let n = tokens.count;
         tokens.list[n % BLOCK] = select_unpredictable(skipped > 1, pair(l0, l1), single(l0));
