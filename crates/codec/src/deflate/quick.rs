@@ -2,6 +2,8 @@
 
 mod block;
 mod codes;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 use super::Wrap;
