@@ -1,6 +1,7 @@
 //! What the fuzz targets share: reading everything there is, within bounds.
 
 use std::sync::Arc;
+use tintype_codec::deflate::{Compressor, Decompressor, Level, Progress, zlib_lenient};
 use tintype_core::testing::{MemoryOutlet, Model, create_request, feed_model, open_request};
 use tintype_core::{CreateRequest, Extent, Format, Image, Limits, OpenRequest, Seal, Source, State, extents};
 
@@ -138,4 +139,61 @@ fn push(model: &mut Model, state: State, len: usize, fill: &[u8]) {
         Some(last) if last.state == state => last.len += len as u64,
         _ => model.runs.push(Extent::new(at as u64, len as u64, state)),
     }
+}
+
+/// Compresses `data`, and what it describes, at the fast level, and wants it back from both decoders.
+pub fn deflate_round(data: &[u8]) {
+    let (sizes, rest) = data.split_at(data.len().min(2));
+    let size = sizes.iter().fold(1, |size, byte| size * 256 + usize::from(*byte)) % 80_000 + 1;
+    let mut reused = Compressor::new(Level::Fast);
+    for plain in [rest.to_vec(), described(rest)] {
+        for chunk in plain.chunks(size).take(40).chain([&plain[..]]) {
+            let mut packed = b"before".to_vec();
+            let len = reused.zlib(chunk, &mut packed);
+            let packed = &packed[packed.len() - len..];
+            decodes(packed, chunk);
+
+            let mut again = Vec::new();
+            assert_eq!(Compressor::new(Level::Fast).zlib_bounded(chunk, len, &mut again), Some(len));
+            assert!(again == packed, "the result depends on what was compressed before");
+            assert_eq!(reused.zlib_bounded(chunk, len - 1, &mut again), None);
+            assert_eq!(again.len(), len);
+            // Never longer than stored blocks, of which 64 KiB take two.
+            assert!(len <= chunk.len() + 6 + 10 * chunk.len().div_ceil(65536).max(1));
+        }
+    }
+}
+
+fn decodes(packed: &[u8], plain: &[u8]) {
+    let whole = Progress { consumed: packed.len(), written: plain.len() };
+    let mut back = vec![0; plain.len()];
+    assert_eq!(Decompressor::new().zlib(packed, &mut back).expect("libdeflate decodes it"), whole);
+    assert!(back == plain);
+    back.fill(0);
+    let own = zlib_lenient(packed, &mut back).expect("our decoder decodes it");
+    assert!(own.progress == whole && own.checksum_matches && back == plain);
+}
+
+/// Takes four bytes at a time for an order: bytes as they are, a run, or a copy from a distance.
+fn described(orders: &[u8]) -> Vec<u8> {
+    const MOST: usize = 200_000;
+    let mut plain = Vec::new();
+    for [kind, a, b, c] in orders.as_chunks().0 {
+        let wide = usize::from(u16::from_le_bytes([*a, *b]));
+        match kind % 4 {
+            0 => plain.extend_from_slice(&[*a, *b, *c]),
+            1 => plain.extend(std::iter::repeat_n(*c, wide)),
+            2 => plain.extend((0..wide as u32 % 4096).map(|i| ((i + 1).wrapping_mul(2_654_435_761) >> (c % 25)) as u8)),
+            _ => {
+                let distance = wide % 32_800 + 1;
+                for _ in 0..usize::from(*c) + 3 {
+                    plain.push(plain.len().checked_sub(distance).map_or(*kind, |from| plain[from]));
+                }
+            }
+        }
+        if plain.len() > MOST {
+            break;
+        }
+    }
+    plain
 }

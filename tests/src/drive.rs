@@ -2,6 +2,7 @@
 //! with direct I/O makes a block device of that, so that the kernel's own error path is the one that is tested.
 
 use crate::{Deadline, Invocation, LoopDevice, Running, tool};
+use rustix::process::Signal;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -113,6 +114,25 @@ impl Drive {
         std::fs::remove_file(self.folder.join("gone")).expect("the drive was gone");
     }
 
+    /// From now on reads are not answered any more. `reader`, which reads from it, is held while this
+    /// happens: what it has asked for is still answered, so that every later question is one that can be taken back.
+    pub fn hang(&self, reader: &Running) {
+        reader.signal(Signal::STOP);
+        let held = Deadline::after(30).poll(|| reader.is_stopped().then_some(()));
+        assert!(held.is_some(), "the reader does not stop");
+        if let Some(server) = &self.server {
+            server.signal(Signal::STOP);
+        }
+        reader.signal(Signal::CONT);
+    }
+
+    /// Everything that was asked since [`Drive::hang`] is answered.
+    pub fn answer(&self) {
+        if let Some(server) = &self.server {
+            server.signal(Signal::CONT);
+        }
+    }
+
     /// Every read that reached it so far, as offset and length, in order.
     pub fn reads(&self) -> Vec<(u64, u64)> {
         let text = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
@@ -159,6 +179,7 @@ impl Drop for Drive {
     fn drop(&mut self) {
         self.device = None;
         let point = self.file();
+        self.answer();
         let _ = tool("fusermount3", &[&"-u", &point]).run();
         if let Some(mut server) = self.server.take() {
             // A loop device that is still on its way out keeps the mount busy for a moment.

@@ -198,6 +198,16 @@ impl Running {
         }
     }
 
+    /// True if every thread of it is stopped by a signal.
+    pub fn is_stopped(&self) -> bool {
+        let Ok(tasks) = std::fs::read_dir(format!("/proc/{}/task", self.id())) else { return false };
+        let stopped = |task: std::fs::DirEntry| {
+            let text = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            text.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+        };
+        tasks.flatten().all(stopped)
+    }
+
     /// Kills it, as a power cut would.
     pub fn kill(&self) {
         self.signal(rustix::process::Signal::KILL);

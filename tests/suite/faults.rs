@@ -26,6 +26,8 @@ tintype_tests::topic! {
     a_target_drive_that_vanishes: [Loop, Fuse, Tool("nbdfuse"), Tool("nbdkit")],
     a_target_file_system_that_vanishes: [Loop, Fuse, Tool("nbdfuse"), Tool("nbdkit"), Tool("mkfs.ext4")],
     a_read_only_file_system_as_target: [Root, Tool("mount")],
+    a_bad_sector_under_an_e01_costs_its_chunk: [Fuse, Tool("nbdfuse"), Tool("nbdkit")],
+    a_read_that_hangs_can_be_stopped: [Fuse, Tool("nbdfuse"), Tool("nbdkit")],
 }
 
 const BAD: [(u64, u64); 4] = [(300, 1), (20_000, 8), (40_001, 1), (65_535, 1)];
@@ -339,4 +341,54 @@ fn a_read_only_file_system_as_target() {
     tool("mount", &[&"-o", &"remount,ro", &mount.path()]).ok();
     let run = ours(&[&"image", &disk, &mount.path().join("t.img")]).run().exited_any(&[2, 3]);
     assert!(run.stderr.to_lowercase().contains("read-only"), "{run}");
+}
+
+fn a_read_that_hangs_can_be_stopped() {
+    let scratch = Scratch::new();
+    let (disk, _) = sample_file(&scratch, "d.raw", 64 << 20, 129, Layout::Full);
+    // `image` gives a drive that is in trouble ten seconds; where nothing is written there is nothing to wait for.
+    for (verb, seconds) in [("compare", 4), ("verify", 4), ("image", 20)] {
+        let behaviour = Behaviour { rate: 16 << 20, ..Behaviour::default() };
+        let drive = Drive::as_file(&disk, &scratch.folder(verb), &behaviour);
+        let file = drive.file();
+        let mut running = match verb {
+            "compare" => ours(&[&verb, &disk, &file]),
+            "verify" => ours(&[&verb, &disk, &"--against", &file]),
+            _ => ours(&[&verb, &file, &scratch.join("t.img")]),
+        }
+        .start();
+        let far = tintype_tests::Deadline::after(60).poll(|| {
+            assert!(running.ended().is_none(), "it was over: {}", running.stderr_so_far());
+            drive.reads().iter().any(|(o, n)| *o > 2 << 20 && o + n < 60 << 20).then_some(())
+        });
+        assert!(far.is_some(), "nothing was read");
+        drive.hang(&running);
+        running.signal(Signal::INT);
+        let said = || running.stderr_so_far().contains("stopped on request").then_some(());
+        let given_up = tintype_tests::Deadline::after(seconds).poll(said);
+        assert!(given_up.is_some(), "{verb} waits for a drive that does not answer: {}", running.stderr_so_far());
+        // It is done; but a file in user space holds up the end of whoever has it open, until it answers.
+        drive.answer();
+        running.wait().exited(130);
+    }
+}
+
+fn a_bad_sector_under_an_e01_costs_its_chunk() {
+    let scratch = Scratch::new();
+    let noise = tintype_core::testing::Model::noise(4 << 20, 119).bytes;
+    let disk = scratch.file("d.raw", &noise);
+    let image = scratch.join("t.E01");
+    ours(&[&"image", &disk, &image, &"-q", &"--compression", &"none", &"--option", &"chunk=64KiB"]).ok();
+    let stored = read(&image);
+    let chunk = 17 * (64 << 10);
+    let at = stored.windows(512).position(|w| w == &noise[chunk..chunk + 512]).expect("it is stored as it is");
+    let bad = vec![((at / 512 + 60) as u64, 1)];
+    let drive = Drive::as_file(&image, &scratch.folder("drive"), &Behaviour { bad, ..Behaviour::default() });
+    let back = scratch.join("back.img");
+    let json = ours(&[&"convert", &drive.file(), &back, &"--json"]).exits(1).json();
+    // It is this chunk and not the rest of what was read at once.
+    let lost = lost_in(&noise, &read(&back));
+    let sectors: BTreeSet<u64> = (chunk as u64 / 512..(chunk as u64 + (64 << 10)) / 512).collect();
+    assert_eq!(lost, sectors, "{json}");
+    assert_eq!(json["newly_lost"], 64 << 10, "{json}");
 }

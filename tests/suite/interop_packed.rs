@@ -207,6 +207,12 @@ fn zstd_in_every_form() {
         "zstd -q --ultra -22 -c disk.raw > t.zst",
         "zstd -q --rsyncable -c disk.raw > t.zst",
         "zstd -q -c < disk.raw > t.zst",
+        "zstd -q -19 -c < disk.raw > t.zst",
+        "zstd -q --ultra -22 --no-check -c < disk.raw > t.zst",
+        "zstd -q --zstd=wlog=10 -c < disk.raw > t.zst",
+        "zstd -q --no-compress-literals -c < disk.raw > t.zst",
+        "zstd -q --target-compressed-block-size=1340 -c < disk.raw > t.zst",
+        "zstd -q --adapt -c < disk.raw > t.zst",
         "(head -c 1000000 disk.raw | zstd -q -c; tail -c +1000001 disk.raw | zstd -q -c) > t.zst",
         // A frame that is to be skipped, in front.
         "(printf '\\x50\\x2a\\x4d\\x18\\x04\\x00\\x00\\x00abcd'; zstd -q -c disk.raw) > t.zst",

@@ -5,6 +5,7 @@
 
 use std::process::ExitCode;
 
+mod again;
 mod cli;
 mod clone;
 mod faults;
@@ -14,6 +15,7 @@ mod interop_packed;
 mod large;
 mod matrix;
 mod memory;
+mod refusals;
 mod restore;
 mod resume;
 mod streams;
@@ -21,6 +23,7 @@ mod verify;
 
 fn main() -> ExitCode {
     let topics = [
+        again::topic,
         cli::topic,
         clone::topic,
         faults::topic,
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
         large::topic,
         matrix::topic,
         memory::topic,
+        refusals::topic,
         restore::topic,
         resume::topic,
         streams::topic,

@@ -72,6 +72,8 @@ fn reading_packed_images_stays_below_the_bound() {
         ("t.bz2", "bzip2 -1 -c d.raw > t.bz2"),
         ("t.lz4", "lz4 -q -c d.raw > t.lz4"),
         ("t.zst", "zstd -q -1 -c d.raw > t.zst"),
+        ("w.zst", "zstd -q -1 --zstd=wlog=23 -c < d.raw > w.zst"),
+        ("x.zst", "zstd -q -1 --long=27 -c < d.raw > x.zst"),
     ] {
         let program = command.split_whitespace().next().expect("a command has a first word");
         if !tintype_tests::Need::Tool(program).is_met() {

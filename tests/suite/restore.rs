@@ -17,6 +17,9 @@ tintype_tests::topic! {
     what_was_there_does_not_shine_through: [Loop],
     damaged_images_are_not_restored_in_silence: [Loop],
     verify_reads_the_drive: [Loop],
+    onto_standard_output: [],
+    special_files_are_no_targets: [Loop, Tool("mkfifo")],
+    a_full_standard_output_is_an_error: [],
 }
 
 fn blank(scratch: &Scratch, name: &str, len: usize) -> std::path::PathBuf {
@@ -234,4 +237,68 @@ fn verify_reads_the_drive() {
     let device = LoopDevice::new(blank(&scratch, "backing", 4 << 20), 512);
     ours(&[&"restore", &disk, &device, &"--yes", &"--verify"]).ok();
     assert_same(&disk, device.path());
+}
+
+fn onto_standard_output() {
+    let scratch = Scratch::new();
+    let (disk, bytes) = sample_file(&scratch, "d.raw", 3_000_320, 73, Layout::Full);
+    let image = scratch.join("t.E01");
+    ours(&[&"image", &disk, &image, &"-q"]).ok();
+    // A file or folder of that name is not what is meant.
+    scratch.folder("here/-");
+    let run = ours(&[&"restore", &image, &"-", &"--json"]).folder(scratch.join("here")).ok();
+    assert!(run.stdout == bytes, "{} bytes came of {}", run.stdout.len(), bytes.len());
+    let json: serde_json::Value = serde_json::from_str(&run.stderr).unwrap_or_else(|e| panic!("{e}: {run}"));
+    assert_eq!((&json["size"], &json["written"]), (&bytes.len().into(), &bytes.len().into()), "{json}");
+    let known = tool("md5sum", &[&disk]).ok().out();
+    assert_eq!(json["digests"]["md5"].as_str(), known.split_whitespace().next(), "{json}");
+    // Without --json nothing but the bytes goes there either.
+    let run = ours(&[&"restore", &image, &"-"]).ok();
+    assert!(run.stdout == bytes, "{} bytes came of {}", run.stdout.len(), bytes.len());
+    // Nobody reads: that is no restore.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let run = ours(&[&"restore", &image, &"-", &"--json"]).stdout(writer).exits(3);
+    assert!(run.stderr.contains("standard output"), "{run}");
+}
+
+fn a_full_standard_output_is_an_error() {
+    let scratch = Scratch::new();
+    let (disk, _) = sample_file(&scratch, "d.raw", 3 << 20, 74, Layout::Full);
+    for words in [&["restore"][..], &["convert", "--to", "raw"], &["image", "--to", "gzip"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let run = ours(&[&words[0], &disk, &"-"]).args(&words[1..]).stdout(full).exits(3);
+        assert!(run.stderr.contains("standard output") && run.stderr.contains("space"), "{run}");
+    }
+}
+
+fn special_files_are_no_targets() {
+    use std::os::unix::fs::FileTypeExt;
+    let scratch = Scratch::new();
+    let (disk, _) = sample_file(&scratch, "d.raw", 1 << 20, 75, Layout::Full);
+    let source = LoopDevice::read_only(&disk);
+    let fifo = scratch.join("t.fifo");
+    tool("mkfifo", &[&fifo]).ok();
+    let link = scratch.join("t.link");
+    std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+    let socket = scratch.join("t.socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let targets = [fifo.clone(), link, socket, "/dev/null".into(), "/dev/full".into(), "/dev/zero".into()];
+    let before = scratch.names();
+    for target in &targets {
+        for verb in ["image", "convert", "restore", "clone"] {
+            for force in [&[][..], &["--force"]] {
+                let from: &std::path::Path = if verb == "clone" { source.path() } else { &disk };
+                let to: &[&str] = if matches!(verb, "image" | "convert") { &["--to", "raw"] } else { &["--yes"] };
+                let run = ours(&[&verb, &from, target]).args(to).args(force).run();
+                assert_eq!(run.code(), Some(2), "{run}");
+                assert!(run.stderr.contains(&*target.to_string_lossy()), "{run}");
+                assert_eq!(scratch.names(), before, "{run}");
+            }
+        }
+    }
+    assert!(std::fs::symlink_metadata(&fifo).unwrap().file_type().is_fifo());
+    // A device that is not there is no file to be made.
+    let run = ours(&[&"restore", &disk, &"/dev/no-such-drive", &"--yes"]).exits(2);
+    assert!(run.stderr.contains("no such drive") && !std::path::Path::new("/dev/no-such-drive").exists(), "{run}");
 }

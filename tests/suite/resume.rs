@@ -21,6 +21,7 @@ tintype_tests::topic! {
     a_changed_source_is_not_continued: [],
     other_arguments_are_not_a_continuation: [],
     restore_goes_on: [Loop],
+    a_hangup_stops_unless_it_is_ignored: [Tool("sh")],
 }
 
 const LEN: usize = 96 << 20;
@@ -353,4 +354,46 @@ fn restore_goes_on() {
     running.wait();
     ours(&words).ok();
     assert_same(&disk, device.path());
+}
+
+/// True if the process has `signal` ignored, as the kernel says.
+fn ignores(running: &Running, signal: u32) -> bool {
+    let text = std::fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap_or_default();
+    let mask =
+        text.lines().find_map(|l| l.strip_prefix("SigIgn:")).and_then(|m| u64::from_str_radix(m.trim(), 16).ok());
+    mask.is_some_and(|m| m >> (signal - 1) & 1 == 1)
+}
+
+fn a_hangup_stops_unless_it_is_ignored() {
+    use std::io::Write;
+    for nohup in [true, false] {
+        let scratch = Scratch::new();
+        let bytes = tintype_tests::sample(8 << 20, 136);
+        let target = scratch.join("t.img");
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        // What nohup does: the signal is ignored by whoever starts the program.
+        let script = if nohup { "trap '' HUP; exec \"$@\"" } else { "exec \"$@\"" };
+        let mut running =
+            tool("sh", &[&"-c", &script, &"sh", &tintype_tests::tintype_binary(), &"image", &"-", &target])
+                .stdin(reader)
+                .start();
+        writer.write_all(&bytes[..4 << 20]).unwrap();
+        let partial = scratch.join("t.img.partial");
+        let begun = Deadline::after(60).poll(|| {
+            assert!(running.ended().is_none(), "it ended at once: {}", running.stderr_so_far());
+            std::fs::metadata(&partial).is_ok_and(|m| m.len() > 0).then_some(())
+        });
+        assert!(begun.is_some(), "nothing is written");
+        assert_eq!(ignores(&running, 1), nohup);
+        running.signal(Signal::HUP);
+        if nohup {
+            writer.write_all(&bytes[4 << 20..]).unwrap();
+            drop(writer);
+            running.wait().exited(0);
+            assert!(read(&target) == bytes, "the image is not what came");
+        } else {
+            let run = running.wait().exited(130);
+            assert!(!target.exists(), "{run}");
+        }
+    }
 }

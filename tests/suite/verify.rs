@@ -1,6 +1,6 @@
 //! Proving an image: what is wrong is found and named, and what is right is not called wrong.
 
-use tintype_tests::{Layout, Need::*, Scratch, ours, read, sample, sample_file};
+use tintype_tests::{Behaviour, Drive, Layout, Need::*, Scratch, ours, read, sample, sample_file};
 
 tintype_tests::topic! {
     a_good_image_is_good: [],
@@ -15,6 +15,7 @@ tintype_tests::topic! {
     against_another_source: [],
     against_a_drive: [Loop],
     a_raw_image_has_nothing_to_prove_it_by: [],
+    corrupt_and_unreadable_parts_are_both_listed: [Fuse, Tool("nbdfuse"), Tool("nbdkit")],
 }
 
 /// A small E01 of `len` bytes, and its bytes.
@@ -259,4 +260,51 @@ fn a_raw_image_has_nothing_to_prove_it_by() {
     bytes[50_000] ^= 1;
     std::fs::write(&image, bytes).unwrap();
     ours(&[&"verify", &image]).exits(1);
+}
+
+fn corrupt_and_unreadable_parts_are_both_listed() {
+    const CHUNK: usize = 32 << 10;
+    let scratch = Scratch::new();
+    let noise = tintype_core::testing::Model::noise(4 << 20, 54).bytes;
+    let disk = scratch.file("d.raw", &noise);
+    let image = scratch.join("t.E01");
+    ours(&[&"image", &disk, &image, &"-q", &"--compression", &"none", &"--option", &"chunk=32KiB"]).ok();
+    let mut bytes = read(&image);
+    // Where a chunk of the disk lies in the file: it is stored as it is.
+    let place = |bytes: &[u8], chunk: usize| {
+        let sector = &noise[chunk * CHUNK..][..512];
+        bytes.windows(512).position(|w| w == sector).expect("it is stored as it is")
+    };
+    // In one unit of a read the corrupt one first, in another the unreadable one, and neighbours.
+    let (corrupt, unreadable) = ([3, 40, 70, 71], [5, 38, 72]);
+    let places: Vec<usize> = unreadable.iter().map(|c| place(&bytes, *c)).collect();
+    for chunk in corrupt {
+        let at = place(&bytes, chunk) + 1000;
+        bytes[at] ^= 1;
+    }
+    std::fs::write(&image, &bytes).unwrap();
+    let bad = places.iter().map(|at| ((at / 512 + 30) as u64, 1)).collect();
+    let drive = Drive::as_file(&image, &scratch.folder("drive"), &Behaviour { bad, ..Behaviour::default() });
+    let run = ours(&[&"verify", &drive.file(), &"--json"]).exits(1);
+    let json = run.json();
+    assert_eq!(json["verified"], false, "{json}");
+    let ranges = |wanted: &dyn Fn(&str) -> bool| -> Vec<(u64, u64)> {
+        let list = json["corrupt"].as_array().unwrap_or_else(|| panic!("no list: {json}"));
+        let list = list.iter().filter(|r| wanted(r["what"].as_str().unwrap_or_default()));
+        list.map(|r| (r["offset"].as_u64().unwrap(), r["offset"].as_u64().unwrap() + r["len"].as_u64().unwrap()))
+            .collect()
+    };
+    let covers = |list: &[(u64, u64)], chunk: usize| {
+        let (from, to) = ((chunk * CHUNK) as u64, ((chunk + 1) * CHUNK) as u64);
+        (from..to).step_by(512).all(|at| list.iter().any(|(a, b)| *a <= at && at < *b))
+    };
+    let (damaged, lost) = (ranges(&|w| w.contains("checksum")), ranges(&|w| w.contains("cannot be read")));
+    for chunk in corrupt {
+        assert!(covers(&damaged, chunk), "the corrupt chunk {chunk} is not told of: {run}");
+    }
+    for chunk in unreadable {
+        assert!(covers(&lost, chunk), "the unreadable chunk {chunk} is not told of: {run}");
+    }
+    let total: u64 = damaged.iter().chain(&lost).map(|(a, b)| b - a).sum();
+    assert_eq!(total, ((corrupt.len() + unreadable.len()) * CHUNK) as u64, "more is told of than is wrong: {run}");
 }

@@ -15,7 +15,12 @@ pub fn write(folder: &Path) -> Outcome {
         for (i, len) in [0usize, 512, 70_000].into_iter().enumerate() {
             let model = Model::mixed(len, &State::ALL, 512, i as u64 + 1);
             match seed(format, &model) {
-                Ok(bytes) => put(&target, &format!("own-{len}"), &bytes)?,
+                Ok(bytes) => {
+                    put(&target, &format!("own-{len}"), &bytes)?;
+                    if name == "zstd" {
+                        put(&folder.join("zstd_agrees"), &format!("own-{len}"), &bytes)?;
+                    }
+                }
                 // Some formats hold no empty disk.
                 Err(e) if len == 0 => eprintln!("{}: no seed of {len} bytes: {e}", format.name),
                 Err(e) => return Err(format!("{}: {e}", format.name)),

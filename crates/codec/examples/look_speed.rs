@@ -9,7 +9,7 @@ use tintype_codec::looks_incompressible;
 fn main() {
     let mut args = std::env::args().skip(1);
     let size: usize = args.next().and_then(|n| n.parse().ok()).expect("the first argument is a chunk size");
-    let mut compressor = Compressor::new(Level::Fast);
+    let mut compressor = Compressor::new(Level::number(1).expect("a level"));
     let (mut looking, mut packing) = (Duration::ZERO, Duration::ZERO);
     let (mut looking_noise, mut packing_noise) = (Duration::ZERO, Duration::ZERO);
     let (mut chunks, mut refused, mut noise, mut wrong, mut worst) = (0, 0, 0, 0, 0.0_f64);

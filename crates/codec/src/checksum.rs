@@ -141,6 +141,11 @@ impl Crc64 {
         Self(u64::MAX)
     }
 
+    /// Goes on from an earlier [`value`](Self::value).
+    pub fn resume(value: u64) -> Self {
+        Self(!value)
+    }
+
     /// Takes in the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0 = sliced(&CRC64, self.0, bytes);
@@ -187,6 +192,123 @@ impl Xxh32 {
 /// XXH64 of a buffer with seed 0, as zstd frames use it.
 pub fn xxh64(bytes: &[u8]) -> u64 {
     xxhash_rust::xxh64::xxh64(bytes, 0)
+}
+
+/// A running XXH64 with seed 0, which can be kept and gone on with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Xxh64 {
+    lanes: [u64; 4],
+    len: u64,
+    /// The last bytes, fewer than a stripe.
+    tail: [u8; XXH64_STRIPE],
+}
+
+const XXH64_STRIPE: usize = 32;
+const XXH64_PRIMES: [u64; 5] =
+    [0x9e37_79b1_85eb_ca87, 0xc2b2_ae3d_27d4_eb4f, 0x1656_67b1_9e37_79f9, 0x85eb_ca77_c2b2_ae63, 0x27d4_eb2f_1656_67c5];
+
+impl Default for Xxh64 {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Xxh64 {
+    /// Bytes of [`state`](Self::state).
+    pub const STATE: usize = 4 * 8 + 8 + XXH64_STRIPE;
+
+    /// The checksum of nothing.
+    pub fn new() -> Self {
+        let [p1, p2, ..] = XXH64_PRIMES;
+        Self { lanes: [p1.wrapping_add(p2), p2, 0, 0u64.wrapping_sub(p1)], len: 0, tail: [0; XXH64_STRIPE] }
+    }
+
+    /// What [`resume`](Self::resume) goes on from.
+    pub fn state(&self) -> [u8; Self::STATE] {
+        let mut state = [0; Self::STATE];
+        for (to, number) in state.as_chunks_mut::<8>().0.iter_mut().zip(self.lanes.iter().chain([&self.len])) {
+            *to = number.to_le_bytes();
+        }
+        state[40..].copy_from_slice(&self.tail);
+        state
+    }
+
+    /// Goes on where [`state`](Self::state) was taken.
+    pub fn resume(state: &[u8; Self::STATE]) -> Self {
+        let mut this = Self::new();
+        let numbers = this.lanes.iter_mut().chain([&mut this.len]);
+        numbers.zip(state.as_chunks::<8>().0).for_each(|(number, from)| *number = u64::from_le_bytes(*from));
+        this.tail.copy_from_slice(&state[40..]);
+        this
+    }
+
+    /// Takes in the next bytes.
+    pub fn update(&mut self, mut bytes: &[u8]) {
+        let held = (self.len % XXH64_STRIPE as u64) as usize;
+        self.len = self.len.wrapping_add(bytes.len() as u64);
+        if held > 0 {
+            let n = bytes.len().min(XXH64_STRIPE - held);
+            self.tail[held..held + n].copy_from_slice(&bytes[..n]);
+            bytes = &bytes[n..];
+            if held + n < XXH64_STRIPE {
+                return;
+            }
+            Self::stripes(&mut self.lanes, &[self.tail]);
+        }
+        let (stripes, rest) = bytes.as_chunks();
+        Self::stripes(&mut self.lanes, stripes);
+        self.tail[..rest.len()].copy_from_slice(rest);
+    }
+
+    fn stripes(lanes: &mut [u64; 4], stripes: &[[u8; XXH64_STRIPE]]) {
+        let mut now = *lanes;
+        for stripe in stripes {
+            let (words, _) = stripe.as_chunks();
+            for (lane, word) in now.iter_mut().zip(words) {
+                *lane = Self::round(*lane, u64::from_le_bytes(*word));
+            }
+        }
+        *lanes = now;
+    }
+
+    fn round(lane: u64, word: u64) -> u64 {
+        let [p1, p2, ..] = XXH64_PRIMES;
+        lane.wrapping_add(word.wrapping_mul(p2)).rotate_left(31).wrapping_mul(p1)
+    }
+
+    /// The checksum so far.
+    pub fn value(&self) -> u64 {
+        let [p1, p2, p3, p4, p5] = XXH64_PRIMES;
+        let mut hash = if self.len >= XXH64_STRIPE as u64 {
+            let mixed = self
+                .lanes
+                .iter()
+                .zip([1, 7, 12, 18])
+                .fold(0u64, |sum, (lane, turn)| sum.wrapping_add(lane.rotate_left(turn)));
+            self.lanes.iter().fold(mixed, |hash, lane| (hash ^ Self::round(0, *lane)).wrapping_mul(p1).wrapping_add(p4))
+        } else {
+            p5
+        };
+        hash = hash.wrapping_add(self.len);
+        let tail = &self.tail[..(self.len % XXH64_STRIPE as u64) as usize];
+        let (words, rest) = tail.as_chunks();
+        for word in words {
+            hash ^= Self::round(0, u64::from_le_bytes(*word));
+            hash = hash.rotate_left(27).wrapping_mul(p1).wrapping_add(p4);
+        }
+        let (halves, rest) = rest.as_chunks();
+        for half in halves {
+            hash ^= u64::from(u32::from_le_bytes(*half)).wrapping_mul(p1);
+            hash = hash.rotate_left(23).wrapping_mul(p2).wrapping_add(p3);
+        }
+        for byte in rest {
+            hash ^= u64::from(*byte).wrapping_mul(p5);
+            hash = hash.rotate_left(11).wrapping_mul(p1);
+        }
+        hash = (hash ^ hash >> 33).wrapping_mul(p2);
+        hash = (hash ^ hash >> 29).wrapping_mul(p3);
+        hash ^ hash >> 32
+    }
 }
 
 type Tables = [[u64; 256]; 8];
@@ -278,6 +400,12 @@ mod tests {
             xxh.update(head);
             xxh.update(tail);
             assert_eq!(xxh.value(), xxh32(&data));
+            let mut xxh = Xxh64::new();
+            xxh.update(head);
+            assert_eq!(xxh.value(), xxh64(head));
+            let mut xxh = Xxh64::resume(&xxh.state());
+            xxh.update(tail);
+            assert_eq!(xxh.value(), xxh64(&data));
         }
     }
 

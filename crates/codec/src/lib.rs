@@ -24,6 +24,7 @@ pub mod gzip;
 mod incompressible;
 mod inflate;
 pub mod lz4;
+mod lzma;
 pub mod lzo1x;
 pub mod lzop;
 pub mod stream;

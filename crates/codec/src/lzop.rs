@@ -191,7 +191,7 @@ impl Block {
             in_offset: self.in_offset,
             in_bits: 0,
             out_offset: self.out_offset,
-            window: Vec::new(),
+            window: crate::stream::Window::default(),
             extra: self.flags.bits().to_le_bytes().to_vec(),
         }
     }

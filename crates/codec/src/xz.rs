@@ -9,12 +9,14 @@
 
 mod block;
 mod check;
+mod decoder;
 mod index;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use block::{BlockHeader, RawDecoder};
+pub(crate) use block::BlockHeader;
 pub(crate) use check::{Check, Running};
+pub(crate) use decoder::BlockDecoder;
 pub use index::{Block, Index};
 
 use crate::checksum::crc32;

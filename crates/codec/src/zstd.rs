@@ -1,15 +1,23 @@
 //! zstd: frames encoded and decoded whole, and frames found without decoding.
 //!
-//! Streams of frames are decoded by [`stream`](crate::stream); a table of frames for random access is in
-//! [`zstd_seekable`](crate::zstd_seekable).
+//! Streams of frames are decoded by [`stream`](crate::stream), with a decoder of our own that can be taken up after every block; whole
+//! frames are encoded and decoded by libzstd. A table of frames for random access is in [`zstd_seekable`](crate::zstd_seekable).
 
+mod bits;
+mod block;
 mod frame;
+mod fse;
+mod history;
+mod huffman;
+mod sequences;
 #[cfg(test)]
 mod tests;
 
 use crate::error::{Error, Result};
+pub(crate) use block::Blocks;
 pub use frame::{Frame, FrameHeader, Frames, parse_frame_header};
 pub(crate) use frame::{MAGIC, is_skippable};
+pub(crate) use history::{BLOCK, History};
 use std::ops::RangeInclusive;
 use zstd_safe::{CCtx, CParameter, DCtx, DParameter, get_error_name};
 

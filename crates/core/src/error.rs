@@ -59,6 +59,7 @@ struct Inner {
     path: Option<PathBuf>,
     offset: Option<u64>,
     source: Option<Cause>,
+    advice: String,
 }
 
 /// What went wrong, where, and why. One line when displayed; the chain is in `source()`.
@@ -68,7 +69,14 @@ pub struct Error(Box<Inner>);
 impl Error {
     /// An error of `kind`; `what` is lower case and names the structure or the operation.
     pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Error(Box::new(Inner { kind, what: what.into(), path: None, offset: None, source: None }))
+        Error(Box::new(Inner {
+            kind,
+            what: what.into(),
+            path: None,
+            offset: None,
+            source: None,
+            advice: String::new(),
+        }))
     }
 
     /// Input contradicts its own format.
@@ -123,6 +131,31 @@ impl Error {
         self
     }
 
+    /// The same as [`Error::in_path`], but a stop that was asked for is about no file.
+    pub fn met_in(self, path: impl AsRef<Path>) -> Self {
+        if self.kind() == Kind::Cancelled { self } else { self.in_path(path) }
+    }
+
+    /// Puts a bare file name into `folder`, so that a person finds the file; a path with a folder stays as it is.
+    pub fn in_folder(mut self, folder: impl AsRef<Path>) -> Self {
+        let folder = folder.as_ref();
+        let here = folder.as_os_str().is_empty() || folder == Path::new(".");
+        if let Some(path) = &mut self.0.path
+            && !here
+            && path.parent() == Some(Path::new(""))
+        {
+            *path = folder.join(&*path);
+        }
+        self
+    }
+
+    /// Adds what is to be known besides, such as what is kept; it comes last in [`Error::chain`].
+    pub fn advising(mut self, advice: impl AsRef<str>) -> Self {
+        self.0.advice.push_str("; ");
+        self.0.advice.push_str(advice.as_ref());
+        self
+    }
+
     /// Adds the byte offset, unless there is one already.
     pub fn at(mut self, offset: u64) -> Self {
         self.0.offset.get_or_insert(offset);
@@ -137,9 +170,10 @@ impl Error {
 
     /// An error that says the same as `other`, for a second place that has to tell it; the cause becomes text.
     pub fn copy_of(other: &Error) -> Self {
-        let Inner { kind, what, path, offset, source } = &*other.0;
+        let Inner { kind, what, path, offset, source, advice } = &*other.0;
         let cause = source.as_ref().map(|c| Cause::from(c.to_string()));
-        Error(Box::new(Inner { kind: *kind, what: what.clone(), path: path.clone(), offset: *offset, source: cause }))
+        let (what, path, advice) = (what.clone(), path.clone(), advice.clone());
+        Error(Box::new(Inner { kind: *kind, what, path, offset: *offset, source: cause, advice }))
     }
 
     /// What the caller does about it.
@@ -183,7 +217,7 @@ impl Error {
         None
     }
 
-    /// The message with every cause, in one line.
+    /// The message with every cause and advice, in one line.
     pub fn chain(&self) -> String {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
@@ -192,7 +226,7 @@ impl Error {
             text.push_str(&e.to_string());
             cause = e.source();
         }
-        text
+        text + &self.0.advice
     }
 }
 
@@ -226,11 +260,31 @@ mod tests {
     }
 
     #[test]
+    fn a_bare_name_is_put_into_its_folder() {
+        let named = |path: &str, folder: &str| {
+            let e = Error::corrupt("x").in_path(path).in_folder(folder);
+            e.path().expect("a path was given").to_string_lossy().into_owned()
+        };
+        assert_eq!(named("a.E02", "/evidence/7"), "/evidence/7/a.E02");
+        assert_eq!(named("b/a.E02", "/evidence/7"), "b/a.E02");
+        assert_eq!(named("/a.E02", "/evidence/7"), "/a.E02");
+        assert_eq!(named("a.E02", "."), "a.E02");
+        assert_eq!(Error::corrupt("x").in_folder("/evidence").path(), None);
+    }
+
+    #[test]
     fn chain_reaches_the_operating_system() {
         let e = Error::io("cannot write", std::io::Error::from_raw_os_error(28));
         assert_eq!(e.errno(), Some(28));
         assert!(e.chain().starts_with("cannot write: "));
         let outer = Error::new(Kind::Io, "outer").because(e);
         assert_eq!(outer.errno(), Some(28));
+        let advised = Error::io("cannot write", std::io::Error::from_raw_os_error(28)).at(7).advising("it is kept");
+        assert!(
+            advised.chain().ends_with("; it is kept") && advised.chain().contains(": No space"),
+            "{}",
+            advised.chain()
+        );
+        assert_eq!((advised.errno(), advised.offset()), (Some(28), Some(7)));
     }
 }

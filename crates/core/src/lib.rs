@@ -49,7 +49,7 @@ pub use limits::Limits;
 pub use locator::{Locator, PartName, Place};
 pub use map::ExtentMap;
 pub use options::{Compression, OptionSpec, Options, human_size, parse_size};
-pub use outlet::{File, Outlet, PARTIAL, Partial, Stored};
+pub use outlet::{File, Outlet, PARTIAL, Partial, Stored, TAKEN};
 pub use ranges::RangeMap;
 pub use sink::{Checkpoint, Coded, CodedChunk, Encoder, Feed, Piece, PieceBody, Resumed, Seal, Sink, Written};
 pub use source::{Extents, Shape, Source, extents, in_range};

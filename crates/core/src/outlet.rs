@@ -50,6 +50,14 @@ pub trait Outlet: Send + Sync {
     /// Gives a file another name, over whatever had that name.
     fn rename(&self, from: &str, to: &str) -> Result<()>;
 
+    /// Gives a file a name that nobody has; `Denied` if somebody has it.
+    fn rename_new(&self, from: &str, to: &str) -> Result<()> {
+        match self.exists(to)? {
+            true => Err(Error::denied(TAKEN).in_path(to)),
+            false => self.rename(from, to),
+        }
+    }
+
     /// Removes a file.
     fn remove(&self, name: &str) -> Result<()>;
 
@@ -61,6 +69,9 @@ pub trait Outlet: Send + Sync {
         Ok(None)
     }
 }
+
+/// What is said of a name that was free when the work began.
+pub const TAKEN: &str = "has come to exist in the meantime and was left as it is; move it away, and repeat the command";
 
 /// What the name of an unfinished file ends in.
 pub const PARTIAL: &str = ".partial";
@@ -91,11 +102,10 @@ impl Partial {
         for name in names.iter().rev() {
             let partial = format!("{name}{PARTIAL}");
             if outlet.exists(&partial)? {
-                if !replaces.contains(name) && outlet.exists(name)? {
-                    let what = "has come to exist while the image was made; move it away, and repeat the command";
-                    return Err(Error::denied(what).in_path(name));
+                match replaces.contains(name) {
+                    true => outlet.rename(&partial, name)?,
+                    false => outlet.rename_new(&partial, name)?,
                 }
-                outlet.rename(&partial, name)?;
             } else if !outlet.exists(name)? {
                 return Err(Error::corrupt(format!("{partial} has vanished before it could be given its name")));
             }

@@ -5,13 +5,13 @@ use crate::file::{self, FileSource, Uncached};
 use crate::target::FileTarget;
 use rustix::fd::OwnedFd;
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, fstatvfs, fsync, openat, openat2, renameat, statat,
-    unlinkat,
+    Access, AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, accessat, fstat, fstatvfs, fsync,
+    openat, openat2, renameat, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tintype_core::{Error, File, Opener, Outlet, Result, Source};
+use tintype_core::{Error, File, Opener, Outlet, Result, Source, TAKEN};
 
 /// Which files an image may name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,20 @@ impl Folder {
     /// The path it was opened by.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Most bytes that the name of a file may have here.
+    pub fn longest_name(&self) -> Result<usize> {
+        let found = fstatvfs(&self.fd).map_err(|e| fault::preparing(&self.path, "ask for the longest name", e))?;
+        // Zero is what a file system says that does not tell.
+        Ok(if found.f_namemax == 0 { 255 } else { usize::try_from(found.f_namemax).unwrap_or(usize::MAX) })
+    }
+
+    /// Refuses, without making anything, a folder in which no files can be made.
+    pub fn check_writable(&self) -> Result<()> {
+        // By name, since a folder that may not be listed is held by a handle that some kernels ask nothing of.
+        accessat(&self.fd, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
+            .map_err(|e| fault::preparing(&self.path, "make files in this folder", e))
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -199,6 +213,21 @@ impl Outlet for Folder {
             .map_err(|e| fault::preparing(&self.at(from), &format!("rename to {to}"), e))
     }
 
+    fn rename_new(&self, from: &str, to: &str) -> Result<()> {
+        plain(from)?;
+        plain(to)?;
+        match renameat_with(&self.fd, from, &self.fd, to, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(()),
+            Err(Errno::EXIST) => Err(Error::denied(TAKEN).in_path(self.at(to))),
+            // File systems that cannot do both in one step: then in two.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => match self.exists(to)? {
+                true => Err(Error::denied(TAKEN).in_path(self.at(to))),
+                false => self.rename(from, to),
+            },
+            Err(e) => Err(fault::preparing(&self.at(from), &format!("rename to {to}"), e)),
+        }
+    }
+
     fn remove(&self, name: &str) -> Result<()> {
         plain(name)?;
         unlinkat(&self.fd, name, AtFlags::empty()).map_err(|e| fault::preparing(&self.at(name), "remove", e))
@@ -286,6 +315,30 @@ mod tests {
             assert_eq!(f.reopen(name).err().unwrap().kind(), Kind::Denied, "{name}");
         }
         assert_eq!(f.create("../new").err().unwrap().kind(), Kind::Denied);
+    }
+
+    #[test]
+    fn a_name_that_is_taken_stays_with_whoever_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let f = folder(dir.path(), Reach::Beside);
+        std::fs::write(dir.path().join("new"), b"new").unwrap();
+        std::fs::write(dir.path().join("old"), b"old").unwrap();
+        let e = f.rename_new("new", "old").unwrap_err();
+        assert_eq!((e.kind(), e.path()), (Kind::Denied, Some(&*dir.path().join("old"))));
+        assert_eq!(std::fs::read(dir.path().join("old")).unwrap(), b"old");
+        f.rename_new("new", "free").unwrap();
+        assert_eq!(std::fs::read(dir.path().join("free")).unwrap(), b"new");
+    }
+
+    #[test]
+    fn what_a_folder_takes_is_known_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let f = folder(dir.path(), Reach::Beside);
+        f.check_writable().unwrap();
+        let most = f.longest_name().unwrap();
+        f.create(&"x".repeat(most)).unwrap();
+        assert!(f.create(&"x".repeat(most + 1)).is_err());
+        assert!(folder(Path::new("/proc/self"), Reach::Beside).check_writable().is_err());
     }
 
     #[test]

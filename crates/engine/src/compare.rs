@@ -2,9 +2,10 @@
 
 use crate::pipeline::{Policy, read_isolated};
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tintype_core::{Error, Event, Extent, ExtentMap, Result, Source, State, Watch};
 
 /// Bytes compared at a time.
@@ -34,50 +35,68 @@ pub struct Comparison {
     pub lost: ExtentMap,
 }
 
+/// One of two sources.
+#[derive(Clone, Copy)]
+pub struct Side<'a> {
+    /// Its bytes.
+    pub source: &'a Arc<dyn Source>,
+    /// Its path, for errors.
+    pub path: &'a Path,
+}
+
+/// How long a read that hangs is waited for once the person asked to stop.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Compares the bytes that both have, position by position.
-pub fn compare(
-    a: &Arc<dyn Source>,
-    b: &Arc<dyn Source>,
-    limit: &Limit<'_>,
-    watch: &Arc<dyn Watch>,
-) -> Result<Comparison> {
-    let end = a.len().min(b.len());
+pub fn compare(a: Side<'_>, b: Side<'_>, limit: &Limit<'_>, watch: &Arc<dyn Watch>) -> Result<Comparison> {
+    let end = a.source.len().min(b.source.len());
     watch.event(&Event::Begin { title: "comparing".into(), total: Some(end) });
-    let in_order = a.shape().in_flight.min(b.shape().in_flight) <= 1;
+    let in_order = a.source.shape().in_flight.min(b.source.shape().in_flight) <= 1;
     let workers = match in_order {
         true => 1,
         false => std::thread::available_parallelism().map_or(2, |n| n.get()).clamp(2, 16),
     };
-    let state = Shared {
+    let shared = Arc::new(Shared {
+        sides: [a, b].map(|side| (Arc::clone(side.source), side.path.to_path_buf())),
+        end,
+        ranges: limit.ranges,
+        skip: limit.skip.clone(),
         next: Mutex::new(0),
         done: AtomicU64::new(0),
-        running: AtomicU64::new(workers as u64),
+        running: Mutex::new(workers),
+        gone: Condvar::new(),
         stop: AtomicBool::new(false),
         found: Mutex::new(Found::default()),
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                let _leave = Leave(&state);
-                if let Err(e) = work(&**a, &**b, end, limit, &state) {
-                    state.fail(e);
-                }
-            });
-        }
-        while state.running.load(Ordering::Acquire) > 0 {
-            std::thread::park_timeout(Duration::from_millis(20));
-            watch.event(&Event::Progress { done: state.done.load(Ordering::Relaxed), lost: 0 });
-            if watch.cancelled() {
-                state.stop.store(true, Ordering::Relaxed);
+    });
+    // Workers own what they use, so that one whose read never returns can be left behind.
+    for _ in 0..workers {
+        let shared = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            let leave = Leave(shared);
+            if let Err(e) = work(&leave.0) {
+                leave.0.fail(e);
+            }
+        });
+    }
+    let mut asked: Option<Instant> = None;
+    let mut running = lock(&shared.running);
+    while *running > 0 {
+        running = shared.gone.wait_timeout(running, TICK).unwrap_or_else(PoisonError::into_inner).0;
+        watch.event(&Event::Progress { done: shared.done.load(Ordering::Relaxed), lost: 0 });
+        if watch.cancelled() {
+            shared.stop.store(true, Ordering::Relaxed);
+            if asked.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+                break;
             }
         }
-    });
+    }
+    drop(running);
     watch.event(&Event::End);
-    let found = state.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let found = std::mem::take(&mut *lock(&shared.found));
     if let Some(error) = found.error {
         return Err(error);
     }
-    if watch.cancelled() {
+    if asked.is_some() || watch.cancelled() {
         return Err(Error::cancelled());
     }
     let mut differs: Vec<Extent> = Vec::new();
@@ -91,40 +110,43 @@ pub fn compare(
     Ok(Comparison { compared: end, differs, differing: found.differing, lost: found.lost })
 }
 
-/// The first ranges in which two sources differ.
-pub fn differences(
-    a: &Arc<dyn Source>,
-    b: &Arc<dyn Source>,
-    limit: &Limit<'_>,
-    watch: &Arc<dyn Watch>,
-) -> Result<Vec<Extent>> {
-    Ok(compare(a, b, limit, watch)?.differs)
+/// How often progress is shown and the wish to stop is heard.
+const TICK: Duration = Duration::from_millis(20);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Shared {
+    sides: [(Arc<dyn Source>, PathBuf); 2],
+    end: u64,
+    ranges: usize,
+    skip: ExtentMap,
     next: Mutex<u64>,
     done: AtomicU64,
-    running: AtomicU64,
+    running: Mutex<usize>,
+    gone: Condvar,
     stop: AtomicBool,
     found: Mutex<Found>,
 }
 
 impl Shared {
     fn fail(&self, error: Error) {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).error.get_or_insert(error);
+        lock(&self.found).error.get_or_insert(error);
         self.stop.store(true, Ordering::Relaxed);
     }
 }
 
 /// Says that a worker is gone, however it goes.
-struct Leave<'a>(&'a Shared);
+struct Leave(Arc<Shared>);
 
-impl Drop for Leave<'_> {
+impl Drop for Leave {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.fail(Error::corrupt("a worker of this program died; please report this as a bug"));
         }
-        self.0.running.fetch_sub(1, Ordering::Release);
+        *lock(&self.0.running) -= 1;
+        self.0.gone.notify_all();
     }
 }
 
@@ -137,20 +159,21 @@ struct Found {
     error: Option<Error>,
 }
 
-fn work(a: &dyn Source, b: &dyn Source, end: u64, limit: &Limit<'_>, shared: &Shared) -> Result<()> {
+fn work(shared: &Shared) -> Result<()> {
     let mut left = vec![0; UNIT as usize];
     let mut right = vec![0; UNIT as usize];
     while !shared.stop.load(Ordering::Relaxed) {
-        let Some((offset, len)) = next_unit(a, b, end, shared)? else { break };
+        let Some((offset, len)) = next_unit(shared)? else { break };
         let (left, right) = (&mut left[..len as usize], &mut right[..len as usize]);
         let mut lost = ExtentMap::new();
-        for (source, buf) in [(a, &mut *left), (b, &mut *right)] {
-            for extent in read_isolated(source, buf, offset, &Policy::default())? {
+        for ((source, path), buf) in shared.sides.iter().zip([&mut *left, &mut *right]) {
+            let found = read_isolated(&**source, buf, offset, &Policy::default());
+            for extent in found.map_err(|e| e.met_in(path))? {
                 lost.set(extent);
             }
         }
         if left != right || !lost.is_empty() {
-            note(left, right, offset, &lost, limit, shared);
+            note(left, right, offset, &lost, shared);
         }
         shared.done.fetch_add(len, Ordering::Relaxed);
     }
@@ -158,11 +181,13 @@ fn work(a: &dyn Source, b: &dyn Source, end: u64, limit: &Limit<'_>, shared: &Sh
 }
 
 /// The next range that has to be read; what both know to be zeros is passed over, however long it is.
-fn next_unit(a: &dyn Source, b: &dyn Source, end: u64, shared: &Shared) -> Result<Option<(u64, u64)>> {
-    let mut next = shared.next.lock().unwrap_or_else(PoisonError::into_inner);
+fn next_unit(shared: &Shared) -> Result<Option<(u64, u64)>> {
+    let end = shared.end;
+    let mut next = lock(&shared.next);
     while *next < end && !shared.stop.load(Ordering::Relaxed) {
         let offset = *next;
-        let (x, y) = (a.extent_at(offset)?, b.extent_at(offset)?);
+        let [x, y] = shared.sides.each_ref().map(|(source, path)| source.extent_at(offset).map_err(|e| e.met_in(path)));
+        let (x, y) = (x?, y?);
         let zeros = x.state.reads_zero() && y.state.reads_zero();
         let reach = if zeros { x.end().min(y.end()) } else { (offset / UNIT + 1) * UNIT };
         let reach = reach.min(end);
@@ -178,8 +203,8 @@ fn next_unit(a: &dyn Source, b: &dyn Source, end: u64, shared: &Shared) -> Resul
     Ok(None)
 }
 
-fn note(left: &[u8], right: &[u8], offset: u64, lost: &ExtentMap, limit: &Limit<'_>, shared: &Shared) {
-    let mut found = shared.found.lock().unwrap_or_else(PoisonError::into_inner);
+fn note(left: &[u8], right: &[u8], offset: u64, lost: &ExtentMap, shared: &Shared) {
+    let mut found = lock(&shared.found);
     for extent in lost.iter() {
         found.lost.set(extent);
     }
@@ -187,7 +212,7 @@ fn note(left: &[u8], right: &[u8], offset: u64, lost: &ExtentMap, limit: &Limit<
     for (x, y) in left.chunks(GRAIN).zip(right.chunks(GRAIN)) {
         let here = at;
         at += x.len() as u64;
-        if x == y || lost.get(here).is_some() || limit.skip.get(here).is_some() {
+        if x == y || lost.get(here).is_some() || shared.skip.get(here).is_some() {
             continue;
         }
         found.differing += x.len() as u64;
@@ -197,7 +222,7 @@ fn note(left: &[u8], right: &[u8], offset: u64, lost: &ExtentMap, limit: &Limit<
             None => drop(found.ranges.insert(here, x.len() as u64)),
         }
         // One more than wanted, so that the joining of neighbours from other units never leaves too few.
-        if found.ranges.len() > limit.ranges * 2 + 64 {
+        if found.ranges.len() > shared.ranges * 2 + 64 {
             found.ranges.pop_last();
         }
     }
@@ -220,12 +245,13 @@ mod tests {
         let b: Arc<dyn Source> = Arc::new(Bytes(other));
         let watch: Arc<dyn Watch> = Arc::new(Silent::default());
         let skip = ExtentMap::new();
-        let found = compare(&a, &b, &Limit { ranges: 10, skip: &skip }, &watch).unwrap();
+        let side = |source| Side { source, path: Path::new("x") };
+        let found = compare(side(&a), side(&b), &Limit { ranges: 10, skip: &skip }, &watch).unwrap();
         assert_eq!(
             found.differs,
             [Extent::new(512, 512, State::Data), Extent::new((2 << 20) - 512, 1024, State::Data)]
         );
         assert_eq!(found.differing, 3 * 512);
-        assert!(compare(&a, &a, &Limit { ranges: 10, skip: &skip }, &watch).unwrap().differs.is_empty());
+        assert!(compare(side(&a), side(&a), &Limit { ranges: 10, skip: &skip }, &watch).unwrap().differs.is_empty());
     }
 }

@@ -4,7 +4,7 @@ use crate::identity::SourceId;
 use crate::open::Opened;
 use crate::pipeline::{Input, Policy, Replace};
 use crate::report::{Report, now};
-use crate::target::{self, Again, Begun, Content, Overwrite, Prepared, Wish};
+use crate::target::{self, Again, Begun, Content, Overwrite, Prepared, Progress, Standing, Wish};
 use crate::transfer::{self, Names, Proof, Transfer};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -88,6 +88,8 @@ pub struct Imaged {
     pub reports: Vec<Report>,
     /// Images that the same command had finished before.
     pub already: Vec<String>,
+    /// Whether those were read back now.
+    pub proof: Proof,
     /// Images that failed while others went on.
     pub failed: Vec<(String, Error)>,
     /// Digests that the source stores and that its bytes do not have, one sentence each.
@@ -109,7 +111,6 @@ pub fn run(request: Request) -> Result<Imaged> {
         }
     };
     let formats = targets.iter().map(target::format_of).collect::<Result<Vec<_>>>()?;
-    refuse_double(&targets)?;
     let digests = digests.unwrap_or_else(|| default_digests(&formats));
     let names: Vec<String> = digests.iter().map(|a| a.name().to_owned()).collect();
     let facts = match source {
@@ -128,7 +129,10 @@ pub fn run(request: Request) -> Result<Imaged> {
         again: if source.is_some() { Again::Possible } else { Again::Never },
     };
     let mut notes = Vec::new();
-    for (wish, format) in targets.iter().zip(&formats) {
+    for (i, (wish, format)) in targets.iter().zip(&formats).enumerate() {
+        if let Place::Path(path) = tintype_core::Locator::parse(&wish.locator)?.place {
+            target::check_name(&path, format, reports.prefix(wish, i).as_deref())?;
+        }
         if let Some(opened) = source {
             notes.extend(guard(opened, wish)?);
         }
@@ -144,36 +148,29 @@ pub fn run(request: Request) -> Result<Imaged> {
     for note in &notes {
         watch.event(&Event::Warning(note.clone()));
     }
-    if overwrite == Overwrite::Refuse
-        && let Reports::Prefix(prefix) = &reports
-    {
-        for ending in ["json", "txt"] {
-            let path = format!("{prefix}.{ending}");
-            if Path::new(&path).exists() && crate::report::read(Path::new(&format!("{prefix}.json"))).is_none() {
-                return Err(Error::denied("exists already and is no report of this program; choose another prefix")
-                    .in_path(path));
-            }
-        }
+    // Everything that can be refused is refused here, before anything is made: a dry run ends with it.
+    let mut standing = Vec::new();
+    for (i, wish) in targets.iter().enumerate() {
+        standing.push(target::look(wish, &content, overwrite, reports.prefix(wish, i))?);
     }
+    refuse_same(&standing)?;
     if run == Run::Dry {
-        for wish in targets.iter().filter(|w| w.locator != "-" && overwrite == Overwrite::Refuse) {
-            if Path::new(&wish.locator).exists() {
-                return Err(
-                    Error::denied("exists already; choose another name, or give --force").in_path(&wish.locator)
-                );
+        let size = len.map_or_else(|| "all".to_owned(), |l| l.to_string());
+        let plan = targets.iter().zip(&formats).zip(&standing).map(|((wish, format), standing)| {
+            let work = format!("{verb} {size} bytes of {} to {} as {}", id.locator, wish.locator, format.title);
+            match standing.progress() {
+                Progress::New => work,
+                Progress::GoesOn => format!("go on to {work}"),
+                Progress::Finished(at) => {
+                    format!("leave {} as it is: the same command has finished it before, on {at}", wish.locator)
+                }
             }
-        }
-        let plan = targets
-            .iter()
-            .zip(&formats)
-            .map(|(wish, format)| {
-                let size = len.map_or_else(|| "all".to_owned(), |l| l.to_string());
-                format!("{verb} {size} bytes of {} to {} as {}", id.locator, wish.locator, format.title)
-            })
-            .collect();
+        });
+        let plan = plan.collect();
         return Ok(Imaged {
             reports: Vec::new(),
             already: Vec::new(),
+            proof,
             failed: Vec::new(),
             mismatches: Vec::new(),
             plan,
@@ -183,17 +180,17 @@ pub fn run(request: Request) -> Result<Imaged> {
     let mut imaged = Imaged {
         reports: Vec::new(),
         already: Vec::new(),
+        proof,
         failed: Vec::new(),
         mismatches: Vec::new(),
         plan: Vec::new(),
     };
     let mut prepared: Vec<Prepared> = Vec::new();
-    let mut prefixes = Vec::new();
+    let mut places = Vec::new();
     let mut requests = Vec::new();
-    for (i, (wish, format)) in targets.iter().zip(&formats).enumerate() {
-        let prefix = reports.prefix(wish, i);
-        let path = prefix.as_ref().map(|p| PathBuf::from(format!("{p}.json"))).unwrap_or_default();
-        let begun = match target::prepare(wish, &content, overwrite, &path) {
+    for ((wish, format), standing) in targets.iter().zip(&formats).zip(standing) {
+        let place = standing.report.clone();
+        let begun = match standing.begin(&content) {
             Ok(begun) => begun,
             Err(e) => {
                 for target in prepared {
@@ -209,22 +206,22 @@ pub fn run(request: Request) -> Result<Imaged> {
                 }
                 requests.push(target::request(&content, wish, format));
                 prepared.push(*target);
-                prefixes.push(prefix);
+                places.push(place);
             }
             Begun::Sealed { files, replaces, mut report, outlet, name, lock } => {
                 report.ended = now();
                 let names = Names { files: &files, replaces: &replaces, first: &name };
-                transfer::name_files(&*outlet, names, &report, prefix.as_deref())?;
+                transfer::name_files(&*outlet, names, &report, place.as_ref())?;
                 drop(lock);
                 if proof == Proof::ReadBack && report.verification.is_none() {
-                    transfer::prove_finished(&mut report, format, prefix.as_deref(), &watch)?;
+                    transfer::prove_finished(&mut report, format, place.as_ref(), &watch)?;
                 }
                 imaged.reports.push(*report);
             }
             Begun::Finished(mut report) => {
                 imaged.already.push(report.target.clone());
                 if proof == Proof::ReadBack {
-                    transfer::prove_finished(&mut report, format, prefix.as_deref(), &watch)?;
+                    transfer::prove_finished(&mut report, format, place.as_ref(), &watch)?;
                 }
                 imaged.reports.push(*report);
             }
@@ -234,6 +231,7 @@ pub fn run(request: Request) -> Result<Imaged> {
         return Ok(imaged);
     }
     let stored = source.map(transfer::stored_digests).unwrap_or_default();
+    let path = source.map_or_else(|| PathBuf::from("-"), |opened| opened.path.clone());
     let (input, changed): (Input, Box<dyn Fn() -> Option<String>>) = match from {
         From::Opened(opened) => {
             let bytes = Arc::clone(&opened.source);
@@ -253,6 +251,7 @@ pub fn run(request: Request) -> Result<Imaged> {
         },
         input,
         source: id.clone(),
+        path,
         facts,
         targets: prepared,
         digests,
@@ -262,7 +261,7 @@ pub fn run(request: Request) -> Result<Imaged> {
         proof,
         command,
         request: requests,
-        reports: prefixes,
+        reports: places,
         notes,
         changed,
         watch: Arc::clone(&watch),
@@ -305,13 +304,25 @@ fn over(mut facts: Facts, given: &Facts) -> Facts {
     facts
 }
 
-fn refuse_double(targets: &[Wish]) -> Result<()> {
-    for (i, wish) in targets.iter().enumerate() {
-        if targets[..i].iter().any(|other| other.locator == wish.locator) {
-            return Err(Error::usage(format!("{} is named twice as a target", wish.locator)));
+/// Refuses targets that would be written into each other, or whose reports would.
+fn refuse_same(standing: &[Standing]) -> Result<()> {
+    for (i, one) in standing.iter().enumerate() {
+        for other in &standing[..i] {
+            if let (Some(a), Some(b)) = (one.path(), other.path())
+                && a == b
+            {
+                return Err(Error::usage("is named twice as a target").in_path(a));
+            }
+            if let (Some(a), Some(b)) = (&one.report, &other.report)
+                && a.prefix == b.prefix
+            {
+                let what = "would be the report of two images; choose other names, or give --report";
+                return Err(Error::usage(what).in_path(format!("{}.json", a.prefix)));
+            }
         }
     }
-    Ok(())
+    let streams = standing.iter().filter(|s| s.path().is_none()).count();
+    if streams > 1 { Err(Error::usage("standard output is named twice as a target")) } else { Ok(()) }
 }
 
 /// Refuses a target that is the source, or one of its files, or lies on the drive that is read.
@@ -319,7 +330,7 @@ fn guard(opened: &Opened, wish: &Wish) -> Result<Vec<String>> {
     use std::os::unix::fs::MetadataExt;
     let locator = tintype_core::Locator::parse(&wish.locator)?;
     let Place::Path(path) = &locator.place else { return Ok(Vec::new()) };
-    let folder = opened.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = opened.folder();
     if let Ok(target) = std::fs::metadata(path) {
         let files = opened.image.files.iter().map(|f| folder.join(f)).chain([opened.path.clone()]);
         for file in files {

@@ -4,7 +4,7 @@ use crate::identity::{SourceId, stamp};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tintype_codec::digest::{Algorithm, digest};
-use tintype_core::layers::{Masked, Slice};
+use tintype_core::layers::{Masked, Placed, Slice};
 use tintype_core::mapfile::parse_mapfile;
 use tintype_core::{Entry, Error, Format, Image, Limits, Locator, NoFiles, OpenRequest, Opener, Outlet};
 use tintype_core::{PARTIAL, PartName, Place, Result, Source, Watch};
@@ -81,15 +81,20 @@ impl Opened {
         id
     }
 
+    /// The folder that its files lie in.
+    pub fn folder(&self) -> &Path {
+        match self.medium {
+            Medium::Folder => &self.path,
+            _ => self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+        }
+    }
+
     /// Changes when one of its files does; empty for a drive.
     pub fn stamp(&self) -> String {
         match self.medium {
             Medium::Drive => String::new(),
             Medium::Folder => stamp(&self.path, &self.image.files),
-            Medium::File => {
-                let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                stamp(folder, &self.image.files)
-            }
+            Medium::File => stamp(self.folder(), &self.image.files),
         }
     }
 }
@@ -132,12 +137,21 @@ pub fn open(text: &str, inputs: &Inputs) -> Result<Opened> {
         limits: Limits::default(),
         watch: Arc::clone(&inputs.watch),
     };
-    let (format, image) = tintype_formats::open(&request, format).map_err(|e| match (medium, e.kind()) {
+    // Formats know their files by bare names; a person has to find them.
+    let folder = match medium {
+        Medium::Folder => path.as_path(),
+        _ => path.parent().unwrap_or(Path::new("")),
+    };
+    let (format, mut image) = tintype_formats::open(&request, format).map_err(|e| match (medium, e.kind()) {
         (Medium::Folder, tintype_core::Kind::Unsupported) if from.is_none() => {
             Error::usage("is a folder, and no image that is a folder; name the image inside it").in_path(&path)
         }
-        _ => e.in_path(&path),
+        _ => e.in_path(&path).in_folder(folder),
     })?;
+    image.disk = Arc::new(Placed::new(image.disk, folder));
+    for part in &mut image.parts {
+        part.source = Arc::new(Placed::new(Arc::clone(&part.source), folder));
+    }
     let mut source = Arc::clone(&image.disk);
     let mut map_digest = String::new();
     if let Some(map) = &inputs.map {

@@ -1,11 +1,14 @@
 //! What is written down about a finished image: one model, as JSON and as text.
 
 use crate::identity::SourceId;
+use crate::journal::Header;
+use crate::target::Overwrite;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
-use tintype_core::{Error, Extent, Facts, Result, State, human_size};
+use tintype_core::{Error, Extent, Facts, Outlet, Result, State, TAKEN, human_size};
+use tintype_device::folder::{Folder, Reach};
 
 /// The name and version of this program.
 pub fn program() -> String {
@@ -109,6 +112,12 @@ pub struct Resumption {
     pub offset: u64,
 }
 
+impl From<(String, u64)> for Resumption {
+    fn from((at, offset): (String, u64)) -> Self {
+        Resumption { at, offset }
+    }
+}
+
 /// Everything about one finished image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -176,6 +185,68 @@ pub fn read(path: &Path) -> Option<Report> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
+/// The endings of a report's files.
+const ENDINGS: [&str; 2] = ["json", "txt"];
+
+/// The ending a report's file has until it is whole.
+const NEW: &str = "new";
+
+/// Where a report goes.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Its path without `.json` and `.txt`.
+    pub prefix: String,
+    /// What happens to a report that is in the way.
+    pub overwrite: Overwrite,
+}
+
+/// Refuses a report called `prefix` whose files would have a longer name than the file system takes.
+pub fn check_name(prefix: &str) -> Result<()> {
+    let (folder, name) = Folder::of(Path::new(prefix), Reach::Beside)?;
+    let most = folder.longest_name()?;
+    // With a count before it, for when the name is taken.
+    let need = name.len() + ".99.".len() + NEW.len();
+    if need > most {
+        let what = format!(
+            "the name is too long: the report beside it needs {need} bytes for its own, and {most} are possible here; choose \
+             a name that is {} bytes shorter",
+            need - most
+        );
+        return Err(Error::usage(what).in_path(prefix));
+    }
+    Ok(())
+}
+
+impl Place {
+    /// Refuses, without touching anything, a place where no report can be written, or where another one is: one that is not
+    /// of `again`, the command that is done once more.
+    pub fn check(&self, again: Option<&Header>) -> Result<()> {
+        check_name(&self.prefix)?;
+        let (folder, name) = Folder::of(Path::new(&self.prefix), Reach::Beside)?;
+        folder.check_writable()?;
+        for ending in ENDINGS {
+            let path = format!("{}.{ending}", self.prefix);
+            if std::fs::symlink_metadata(&path).is_ok_and(|m| m.is_dir()) {
+                return Err(Error::denied("is a folder, and the report would have its name").in_path(path));
+            }
+            if self.overwrite == Overwrite::Refuse && folder.exists(&format!("{name}.{ending}"))? {
+                let same = |header: &Header| self.read().is_some_and(|report| report.is_of(header));
+                if !again.is_some_and(same) {
+                    let what = "is the report of another image and would be overwritten; move it away, choose another name, or \
+                                give --force";
+                    return Err(Error::denied(what).in_path(path));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The report that lies there, if it can be read.
+    pub fn read(&self) -> Option<Report> {
+        read(Path::new(&format!("{}.json", self.prefix)))
+    }
+}
+
 impl Report {
     /// True if the image's files are in `folder`, as long as they were.
     pub fn files_are_there(&self, folder: &Path) -> bool {
@@ -186,19 +257,47 @@ impl Report {
                 .all(|f| std::fs::metadata(folder.join(&f.name)).is_ok_and(|m| m.is_file() && m.len() == f.size))
     }
 
-    /// Writes `PREFIX.json` and `PREFIX.txt`, each whole or not at all.
-    pub fn write(&self, prefix: &str) -> Result<()> {
+    /// True if it is of the command and the source that `header` tells of.
+    pub fn is_of(&self, header: &Header) -> bool {
+        self.request == header.request && self.source.differs(&header.source).is_none()
+    }
+
+    /// Writes both files, each whole or not at all. `Denied` if one has come to exist that may not be replaced.
+    pub fn write(&self, place: &Place) -> Result<()> {
         let json =
             serde_json::to_string_pretty(self).map_err(|e| Error::usage("the report has no JSON form").because(e))?;
-        for (ending, text) in [("txt", self.text()), ("json", json + "\n")] {
-            let path = format!("{prefix}.{ending}");
-            let new = format!("{path}.new");
-            std::fs::write(&new, text)
-                .and_then(|()| std::fs::File::open(&new)?.sync_all())
-                .and_then(|()| std::fs::rename(&new, &path))
-                .map_err(|e| Error::io("cannot write the report", e).in_path(&path))?;
+        let (folder, name) = Folder::of(Path::new(&place.prefix), Reach::Beside)?;
+        // Both are looked at before either is made: half a report beside a stranger's half would look like one.
+        if place.overwrite == Overwrite::Refuse {
+            for ending in ENDINGS {
+                let last = format!("{name}.{ending}");
+                if folder.exists(&last)? {
+                    return Err(Error::denied(TAKEN).in_path(folder.path().join(last)));
+                }
+            }
         }
-        Ok(())
+        for (ending, text) in ENDINGS.into_iter().zip([json + "\n", self.text()]) {
+            let last = format!("{name}.{ending}");
+            // Whoever has such a name, be it an earlier run that was cut short here, keeps it.
+            let mut new = format!("{name}.{NEW}");
+            for count in 2..100 {
+                if !folder.exists(&new)? {
+                    break;
+                }
+                new = format!("{name}.{count}.{NEW}");
+            }
+            let file = folder.create(&new)?;
+            let written =
+                file.write_at(text.as_bytes(), 0).and_then(|()| file.sync()).and_then(|()| match place.overwrite {
+                    Overwrite::Replace => folder.rename(&new, &last),
+                    Overwrite::Refuse => folder.rename_new(&new, &last),
+                });
+            if let Err(e) = written {
+                folder.remove(&new)?;
+                return Err(e);
+            }
+        }
+        folder.sync()
     }
 
     /// The report for people.

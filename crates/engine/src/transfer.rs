@@ -1,6 +1,7 @@
 //! The way from an input to its targets that `image`, `convert`, `restore` and `clone` share: rebuild digests of what is
 //! stored already, run the pipeline, seal, prove, give files their names.
 
+use crate::compare::{Limit, Side, compare};
 use crate::identity::SourceId;
 use crate::journal::{Journal, Record};
 use crate::open::{Naming, reopen_written};
@@ -8,7 +9,7 @@ use crate::pipeline::{self, Input, Job, Lane, Outcome, Policy};
 use crate::report::{self, CaseData, FileEntry, Range, Report, Resumption, Verification};
 use crate::target::{Files, Prepared, Spot};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 use tintype_codec::digest::{Algorithm, Digest, Hasher};
@@ -27,6 +28,8 @@ pub struct Transfer {
     pub input: Input,
     /// What it is.
     pub source: SourceId,
+    /// Its path, for errors.
+    pub path: PathBuf,
     /// What is known about the medium and the case.
     pub facts: Facts,
     /// Where bytes go; at least one.
@@ -45,8 +48,8 @@ pub struct Transfer {
     pub command: Vec<String>,
     /// What decides how the images look.
     pub request: Vec<serde_json::Value>,
-    /// Where reports go, without `.json` and `.txt`: one for each target, none for no report.
-    pub reports: Vec<Option<String>>,
+    /// Where reports go: one for each target, none for no report.
+    pub reports: Vec<Option<report::Place>>,
     /// Things to note in every report.
     pub notes: Vec<String>,
     /// Says at the end whether the source changed while it was read.
@@ -92,6 +95,7 @@ pub fn run(transfer: Transfer) -> Result<Done> {
         title,
         input,
         source,
+        path,
         facts,
         targets,
         digests,
@@ -140,7 +144,7 @@ pub fn run(transfer: Transfer) -> Result<Done> {
     let outcome = pipeline::run(Job { input, from, lanes, hashers, policy, title, watch: Arc::clone(&watch) });
     let Outcome { len, hashers, totals, lost, lanes, error, .. } = outcome;
     if let Some(error) = error {
-        return Err(unfinished(error, &keep));
+        return Err(unfinished(error.met_in(&path), &keep));
     }
     let digests: Vec<(Algorithm, Digest)> = hashers.into_iter().map(|h| (h.algorithm(), h.finish())).collect();
     let totals = earlier.with(totals, &lost);
@@ -168,7 +172,7 @@ pub fn run(transfer: Transfer) -> Result<Done> {
     let notes: Vec<String> = notes.into_iter().chain(mismatches.clone()).chain(changed).collect();
     let mut done = Done { reports: Vec::new(), failed: Vec::new(), mismatches };
     for (i, (lane, kept)) in lanes.into_iter().zip(keep).enumerate() {
-        let prefix = reports.get(i).cloned().flatten();
+        let place = reports.get(i).and_then(Option::as_ref);
         let begin = Report {
             program: report::program(),
             command: command.clone(),
@@ -186,25 +190,26 @@ pub fn run(transfer: Transfer) -> Result<Done> {
             digests: names.clone(),
             digests_cover: report::coverage(len, totals.lost.iter().map(|e| e.len).sum(), &fill),
             extents: report::by_name(&totals.bytes),
-            bad: totals.lost.iter().filter(|e| e.state == State::Bad).map(Range::from).collect(),
-            unread: totals.lost.iter().filter(|e| e.state == State::Unread).map(Range::from).collect(),
+            bad: totals.ranges(State::Bad),
+            unread: totals.ranges(State::Unread),
             newly_lost: carried.beyond(&totals.lost),
-            resumptions: kept
-                .resumptions
-                .iter()
-                .map(|(at, offset)| Resumption { at: at.clone(), offset: *offset })
-                .collect(),
+            resumptions: kept.resumptions.iter().cloned().map(Resumption::from).collect(),
             notes: notes.clone(),
             verification: None,
             request: request.get(i).cloned().unwrap_or_default(),
         };
-        let name = kept.name.clone();
-        let proved =
-            Proved { proof, digests: &digests, source: random_access.as_ref(), lost: &totals.lost, watch: &watch };
+        let (name, folder) = (kept.name.clone(), kept.folder());
+        let proved = Proved {
+            proof,
+            digests: &digests,
+            source: random_access.as_ref().map(|s| Side { source: s, path: &path }),
+            lost: &totals.lost,
+            watch: &watch,
+        };
         let finished = lane
             .sink
-            .map_err(|e| add_place(e, &name))
-            .and_then(|sink| finish(sink, kept, &seal, begin, &proved, prefix.as_deref(), &clock));
+            .and_then(|sink| finish(sink, kept, &seal, begin, &proved, place, &clock))
+            .map_err(|e| add_place(e, &name).in_folder(&folder));
         match finished {
             Ok(report) => done.reports.push(report),
             Err(e) => done.failed.push((name, e)),
@@ -265,6 +270,16 @@ struct Kept {
     place: Spot,
 }
 
+impl Kept {
+    /// Where its files are found; empty where it has none.
+    fn folder(&self) -> PathBuf {
+        match &self.place {
+            Spot::Files(files) => files.folder.clone(),
+            Spot::Disk { .. } | Spot::Stream => PathBuf::new(),
+        }
+    }
+}
+
 /// Adds the path of a target to an error that does not say where it happened.
 fn add_place(error: Error, name: &str) -> Error {
     if name == "-" { error } else { error.in_path(name) }
@@ -276,15 +291,7 @@ fn unfinished(error: Error, keep: &[Kept]) -> Error {
     if kept.is_empty() {
         return error;
     }
-    let kind = error.kind();
-    Error::new(
-        kind,
-        format!(
-            "{}; what was read is kept for {}, and the same command goes on from there",
-            error.chain(),
-            kept.join(" and ")
-        ),
-    )
+    error.advising(format!("what was read is kept for {}, and the same command goes on from there", kept.join(" and ")))
 }
 
 #[derive(Default)]
@@ -305,6 +312,10 @@ impl Totals {
             }
         }
         Ok(totals)
+    }
+
+    fn ranges(&self, state: State) -> Vec<Range> {
+        self.lost.iter().filter(|e| e.state == state).map(Range::from).collect()
     }
 
     fn with(mut self, bytes: BTreeMap<State, u64>, lost: &ExtentMap) -> Self {
@@ -350,7 +361,7 @@ fn digest_stored(target: &Prepared, to: u64, hashers: Vec<Hasher>, watch: &Arc<d
 struct Proved<'a> {
     proof: Proof,
     digests: &'a [(Algorithm, Digest)],
-    source: Option<&'a Arc<dyn Source>>,
+    source: Option<Side<'a>>,
     lost: &'a ExtentMap,
     watch: &'a Arc<dyn Watch>,
 }
@@ -361,7 +372,7 @@ fn finish(
     seal: &Seal,
     mut report: Report,
     proved: &Proved<'_>,
-    prefix: Option<&str>,
+    report_place: Option<&report::Place>,
     clock: &Instant,
 ) -> Result<Report> {
     let written = sink.finish(seal).map_err(|e| add_place(e, &kept.name))?;
@@ -374,7 +385,7 @@ fn finish(
             if proved.proof == Proof::ReadBack {
                 let disk = uncached(&path)?;
                 let image: Arc<dyn Source> = Arc::new(Slice::new(disk, 0, seal.len)?);
-                report.verification = Some(prove(image, proved)?);
+                report.verification = Some(prove(image, &name, proved)?);
             }
             drop(journal);
             match std::fs::remove_file(&state) {
@@ -394,7 +405,7 @@ fn finish(
                 let (image, _) =
                     reopen_written(&files.folder, &written.files, files.format, Naming::Partial, proved.watch)
                         .map_err(|e| e.in_path(&name))?;
-                let verification = prove(image.disk, proved)?;
+                let verification = prove(image.disk, &name, proved)?;
                 let matches = verification.matches;
                 report.verification = Some(verification);
                 if !matches {
@@ -403,8 +414,8 @@ fn finish(
                         journal.add(&Record::Rejected)?;
                     }
                     seconds(&mut report, clock);
-                    if let Some(prefix) = prefix {
-                        report.write(prefix)?;
+                    if let Some(place) = report_place {
+                        report.write(place)?;
                     }
                     return Ok(report);
                 }
@@ -416,7 +427,7 @@ fn finish(
                 write_mapfile(seal.len, &lost, &report::program())
             });
             seconds(&mut report, clock);
-            commit(files, journal, &written.files, map, &mut report, prefix)?;
+            commit(files, journal, &written.files, map, &mut report, report_place)?;
         }
     }
     seconds(&mut report, clock);
@@ -436,7 +447,7 @@ fn commit(
     names: &[String],
     map: Option<String>,
     report: &mut Report,
-    prefix: Option<&str>,
+    place: Option<&report::Place>,
 ) -> Result<()> {
     let Files { outlet, name, replaces, lock, .. } = files;
     if let Some(map) = map {
@@ -448,7 +459,7 @@ fn commit(
             serde_json::to_value(&*report).map_err(|e| Error::usage("the report has no JSON form").because(e))?;
         journal.add(&Record::Sealed { files: names.to_vec(), replaces: replaces.clone(), report: value })?;
     }
-    name_files(&*outlet, Names { files: names, replaces: &replaces, first: &name }, report, prefix)?;
+    name_files(&*outlet, Names { files: names, replaces: &replaces, first: &name }, report, place)?;
     drop(lock);
     Ok(())
 }
@@ -478,15 +489,20 @@ pub(crate) struct Names<'a> {
 }
 
 /// The last steps of a commit, which a run that was cut short in them repeats.
-pub(crate) fn name_files(outlet: &dyn Outlet, names: Names<'_>, report: &Report, prefix: Option<&str>) -> Result<()> {
+pub(crate) fn name_files(
+    outlet: &dyn Outlet,
+    names: Names<'_>,
+    report: &Report,
+    place: Option<&report::Place>,
+) -> Result<()> {
     for old in names.replaces.iter().filter(|old| !names.files.contains(old)) {
         if outlet.exists(old)? {
             outlet.remove(old)?;
         }
     }
     Partial::commit(outlet, names.files, names.replaces)?;
-    if let Some(prefix) = prefix {
-        report.write(prefix)?;
+    if let Some(place) = place {
+        report.write(place)?;
     }
     let journal = format!("{}{}", names.first, crate::journal::JOURNAL);
     if outlet.exists(&journal)? {
@@ -504,7 +520,7 @@ fn uncached(path: &Path) -> Result<Arc<dyn Source>> {
 }
 
 /// Reads an image back and compares its digests; where they differ, names the first ranges if the source can be read again.
-fn prove(image: Arc<dyn Source>, proved: &Proved<'_>) -> Result<Verification> {
+fn prove(image: Arc<dyn Source>, name: &str, proved: &Proved<'_>) -> Result<Verification> {
     let outcome = pipeline::run(Job {
         input: Input::Source(Arc::clone(&image)),
         from: 0,
@@ -515,7 +531,7 @@ fn prove(image: Arc<dyn Source>, proved: &Proved<'_>) -> Result<Verification> {
         watch: Arc::clone(proved.watch),
     });
     if let Some(error) = outcome.error {
-        return Err(error);
+        return Err(error.met_in(name));
     }
     let found: Vec<(Algorithm, Digest)> = outcome.hashers.into_iter().map(|h| (h.algorithm(), h.finish())).collect();
     // What cannot be read back is no match, whatever stands for it.
@@ -532,11 +548,9 @@ fn prove(image: Arc<dyn Source>, proved: &Proved<'_>) -> Result<Verification> {
         if let Some(source) = proved.source
             && differs.is_empty()
         {
-            let limit = crate::compare::Limit { ranges: 16, skip: proved.lost };
-            differs = crate::compare::differences(source, &image, &limit, proved.watch)?
-                .into_iter()
-                .map(Range::from)
-                .collect();
+            let limit = Limit { ranges: 16, skip: proved.lost };
+            let written = Side { source: &image, path: Path::new(name) };
+            differs = compare(source, written, &limit, proved.watch)?.differs.into_iter().map(Range::from).collect();
         }
     }
     Ok(Verification {
@@ -551,7 +565,7 @@ fn prove(image: Arc<dyn Source>, proved: &Proved<'_>) -> Result<Verification> {
 pub(crate) fn prove_finished(
     report: &mut Report,
     format: &'static Format,
-    prefix: Option<&str>,
+    place: Option<&report::Place>,
     watch: &Arc<dyn Watch>,
 ) -> Result<()> {
     let digests: Vec<(Algorithm, Digest)> = report
@@ -565,14 +579,26 @@ pub(crate) fn prove_finished(
     }
     let folder = Path::new(&report.target).parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let names: Vec<String> = report.files.iter().map(|f| f.name.clone()).collect();
-    let (image, _) =
-        reopen_written(folder, &names, format, Naming::Final, watch).map_err(|e| e.in_path(&report.target))?;
     let lost: ExtentMap =
         report.bad.iter().chain(&report.unread).map(|r| Extent::new(r.offset, r.len, State::Bad)).collect();
     let proved = Proved { proof: Proof::ReadBack, digests: &digests, source: None, lost: &lost, watch };
-    report.verification = Some(prove(image.disk, &proved)?);
-    match prefix {
-        Some(prefix) => report.write(prefix),
+    report.verification = Some(match reopen_written(folder, &names, format, Naming::Final, watch) {
+        Ok((image, _)) => prove(image.disk, &report.target, &proved)?,
+        // An image that its own reader rejects does not match; that is what was asked for, and no failure.
+        Err(e) if e.kind() == Kind::Corrupt => {
+            let what = e.in_path(&report.target).in_folder(folder).chain();
+            watch.event(&Event::Warning(what.clone()));
+            Verification {
+                matches: false,
+                method: format!("the image was opened to be read back, and is damaged: {what}"),
+                digests: BTreeMap::new(),
+                differs: Vec::new(),
+            }
+        }
+        Err(e) => return Err(e.in_path(&report.target).in_folder(folder)),
+    });
+    match place {
+        Some(place) => report.write(place),
         None => Ok(()),
     }
 }

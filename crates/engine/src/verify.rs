@@ -1,6 +1,6 @@
 //! `verify`: prove an image by its structure, its checksums and its stored digests, or against another source.
 
-use crate::compare::{self, Limit};
+use crate::compare::{Limit, Side, compare};
 use crate::open::Opened;
 use crate::pipeline::{self, Input, Job, OnCorrupt, Policy};
 use crate::report::{self, Range, by_name};
@@ -162,7 +162,7 @@ fn structure(image: &Opened, verified: &mut Verified) -> Result<()> {
     found.extend(image.image.warnings.iter().map(Finding::warning));
     // A sound structure alone says nothing about the bytes, so it is no proof.
     if let Some(check) = image.format.check {
-        for finding in check(&image.request)? {
+        for finding in check(&image.request).map_err(|e| e.in_path(&image.path).in_folder(image.folder()))? {
             // What opening told of is told once, with the weight that the check gives it.
             found.retain(|f| f.what != finding.what);
             found.push(finding);
@@ -238,7 +238,7 @@ fn read_all(request: &Request<'_>, expected: &[Expected], whole: bool, verified:
         watch: Arc::clone(&request.watch),
     });
     if let Some(error) = outcome.error {
-        return Err(error);
+        return Err(error.met_in(&request.image.path));
     }
     for hasher in outcome.hashers {
         let name = hasher.algorithm().name().to_owned();
@@ -299,7 +299,8 @@ fn against(image: &Opened, other: &Opened, verified: &mut Verified, watch: &Arc<
             touches: None,
         });
     }
-    let found = match compare::compare(a, b, &Limit { ranges: 1000, skip: &skip }, watch) {
+    let (left, right) = (Side { source: a, path: &image.path }, Side { source: b, path: &other.path });
+    let found = match compare(left, right, &Limit { ranges: 1000, skip: &skip }, watch) {
         Ok(found) => found,
         Err(e) if e.kind() == Kind::Corrupt => {
             verified.verified = false;

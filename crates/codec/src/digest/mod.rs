@@ -6,6 +6,7 @@
 mod md5;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use crate::error::{Error, Result};
 use sha1::Digest as _;
@@ -148,7 +149,29 @@ enum State {
     Sha256(sha2::Sha256),
     Sha512(sha2::Sha512),
     // Two kilobytes of state: boxed to keep the others small.
-    Blake3(Box<blake3::Hasher>),
+    Blake3(Box<tree::Tree>),
+}
+
+/// A part of a digest, hashed apart from the rest: put together by [`Hasher::append`].
+#[derive(Clone)]
+pub struct Part {
+    offset: u64,
+    state: Box<blake3::Hasher>,
+}
+
+impl Part {
+    /// Length of every part, in bytes.
+    pub const LEN: usize = tree::PART;
+
+    /// The parts of what begins at `offset`, a multiple of [`Part::LEN`]; a shorter rest is in none.
+    pub fn of(offset: u64, bytes: &[u8]) -> Vec<Self> {
+        assert!(offset.is_multiple_of(Self::LEN as u64), "parts lie at multiples of their length");
+        bytes
+            .chunks_exact(Self::LEN)
+            .zip((offset..).step_by(Self::LEN))
+            .map(|(bytes, offset)| Part { offset, state: Box::new(tree::part(offset, bytes)) })
+            .collect()
+    }
 }
 
 impl Hasher {
@@ -159,7 +182,7 @@ impl Hasher {
             Algorithm::Sha1 => State::Sha1(sha1::Sha1::new()),
             Algorithm::Sha256 => State::Sha256(sha2::Sha256::new()),
             Algorithm::Sha512 => State::Sha512(sha2::Sha512::new()),
-            Algorithm::Blake3 => State::Blake3(Box::default()),
+            Algorithm::Blake3 => State::Blake3(Box::new(tree::Tree::new())),
         })
     }
 
@@ -181,9 +204,23 @@ impl Hasher {
             State::Sha1(h) => h.update(bytes),
             State::Sha256(h) => h.update(bytes),
             State::Sha512(h) => h.update(bytes),
-            State::Blake3(h) => {
-                h.update(bytes);
-            }
+            State::Blake3(h) => h.update(bytes),
+        }
+    }
+
+    /// Whether parts that were hashed elsewhere, at the same time, can be put together here.
+    pub fn takes_parts(&self) -> bool {
+        matches!(self.0, State::Blake3(_))
+    }
+
+    /// Takes in the bytes of a part that was hashed elsewhere; costs next to nothing.
+    ///
+    /// # Panics
+    /// If the hasher takes none ([`takes_parts`](Self::takes_parts)), or has seen more or less than what lies before the part.
+    pub fn append(&mut self, part: &Part) {
+        match &mut self.0 {
+            State::Blake3(h) => h.append(part),
+            _ => panic!("{} cannot be put together from parts", self.algorithm()),
         }
     }
 
@@ -194,7 +231,7 @@ impl Hasher {
             State::Sha1(h) => Digest::from_bytes(&h.finalize()),
             State::Sha256(h) => Digest::from_bytes(&h.finalize()),
             State::Sha512(h) => Digest::from_bytes(&h.finalize()),
-            State::Blake3(h) => Digest::from_bytes(h.finalize().as_bytes()),
+            State::Blake3(h) => Digest::from_bytes(h.finish().as_bytes()),
         };
         digest.expect("no algorithm has more than 64 bytes of output")
     }

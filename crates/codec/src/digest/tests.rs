@@ -57,3 +57,30 @@ fn a_clone_is_a_snapshot() {
         assert_eq!(running.finish(), digest(algorithm, b"first second"));
     }
 }
+
+#[test]
+fn parts_make_the_same_digest() {
+    let part = Part::LEN;
+    let bytes: Vec<u8> = (0..5 * part + 4321).map(|i: usize| (i.wrapping_mul(0x9e37_79b1) >> 11) as u8).collect();
+    for len in [0, 1, 1024, part - 1, part, part + 1, 2 * part, 3 * part, 3 * part + 7, 4 * part, bytes.len()] {
+        let bytes = &bytes[..len];
+        let whole = blake3::hash(bytes);
+        assert_eq!(digest(Algorithm::Blake3, bytes).as_bytes(), whole.as_bytes(), "{len} bytes");
+        let parts = Part::of(0, bytes);
+        // Some parts hashed elsewhere, in any mixture with those that are hashed here.
+        for which in 0..1_u32 << parts.len() {
+            let mut hasher = Hasher::new(Algorithm::Blake3);
+            for (i, chunk) in bytes.chunks(part).enumerate() {
+                match parts.get(i).filter(|_| which >> i & 1 == 1) {
+                    Some(part) => hasher.append(part),
+                    None => hasher.update(chunk),
+                }
+            }
+            assert_eq!(hasher.finish().as_bytes(), whole.as_bytes(), "{len} bytes, parts {which:b}");
+        }
+        let mut hasher = Hasher::new(Algorithm::Blake3);
+        bytes.chunks(777_777).for_each(|chunk| hasher.update(chunk));
+        assert_eq!(hasher.finish().as_bytes(), whole.as_bytes(), "{len} bytes");
+    }
+    assert!(!Hasher::new(Algorithm::Md5).takes_parts());
+}

@@ -1,6 +1,6 @@
 //! bzip2 streams.
 
-use super::{Checkpoint, Feed, Stage};
+use super::{Checkpoint, Feed, Stage, Window};
 use crate::error::{Error, Result};
 use ::bzip2::{Decompress, Error as BzError, Status};
 
@@ -72,8 +72,14 @@ impl Stage for Bzip2 {
         matches!(self.phase, Phase::Header { .. })
     }
 
-    fn restart(&self) -> Checkpoint {
-        Checkpoint { in_offset: self.feed.offset(), in_bits: 0, out_offset: 0, window: Vec::new(), extra: Vec::new() }
+    fn restart(&self) -> Option<Checkpoint> {
+        Some(Checkpoint {
+            in_offset: self.feed.offset(),
+            in_bits: 0,
+            out_offset: 0,
+            window: Window::default(),
+            extra: Vec::new(),
+        })
     }
 
     fn in_offset(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! gzip, zlib and bare deflate.
 
-use super::{Checkpoint, Feed, Stage, bad_checkpoint};
+use super::{Checkpoint, Feed, Stage, Window, bad_checkpoint};
 use crate::checksum::{Adler32, Crc32};
 use crate::deflate::zlib_body;
 use crate::error::{Error, Result};
@@ -107,7 +107,7 @@ impl Deflated {
         }
         stage.check = Check::resume(wrap, u32::from_le_bytes(*check));
         stage.member_len = u64::from_le_bytes(*len);
-        stage.buf[..from.window.len()].copy_from_slice(&from.window);
+        from.window.unpack(&mut stage.buf[..from.window.len()])?;
         stage.piece_start = from.window.len();
         stage.piece_end = from.window.len();
         if from.in_bits > 0 {
@@ -223,17 +223,20 @@ impl Stage for Deflated {
         self.at_block
     }
 
-    fn restart(&self) -> Checkpoint {
+    fn restart(&self) -> Option<Checkpoint> {
         let unused = self.inflater.unused_bits();
         let mut extra = self.check.value().to_le_bytes().to_vec();
         extra.extend_from_slice(&self.member_len.to_le_bytes());
-        Checkpoint {
+        Some(Checkpoint {
             in_offset: self.feed.offset() - u64::from(unused > 0),
             in_bits: ((8 - unused) % 8) as u8,
             out_offset: 0,
-            window: self.buf[self.floor.max(self.piece_end.saturating_sub(WINDOW))..self.piece_end].to_vec(),
+            window: Window::pack(
+                &self.buf[self.floor.max(self.piece_end.saturating_sub(WINDOW))..self.piece_end],
+                &[],
+            )?,
             extra,
-        }
+        })
     }
 
     fn in_offset(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! LZ4 frames, legacy frames, skippable frames.
 
-use super::{Checkpoint, Feed, Limits, Stage, bad_checkpoint};
+use super::{Checkpoint, Feed, Limits, Stage, Window, bad_checkpoint};
 use crate::checksum::{Xxh32, xxh32};
 use crate::error::{Error, Result};
 use crate::lz4::{
@@ -74,7 +74,8 @@ impl Lz4 {
         if from.window.len() > HISTORY {
             return Err(bad_checkpoint());
         }
-        stage.buf.extend_from_slice(&from.window);
+        stage.buf.resize(from.window.len(), 0);
+        from.window.unpack(&mut stage.buf)?;
         stage.history = from.window.len();
         Ok(stage)
     }
@@ -221,7 +222,7 @@ impl Stage for Lz4 {
         true
     }
 
-    fn restart(&self) -> Checkpoint {
+    fn restart(&self) -> Option<Checkpoint> {
         let end = self.history + self.piece;
         let (extra, window) = match &self.phase {
             Phase::Header { .. } => (Vec::new(), 0),
@@ -232,13 +233,13 @@ impl Stage for Lz4 {
                 (extra, if frame.header.linkage == Linkage::Linked { end.min(HISTORY) } else { 0 })
             }
         };
-        Checkpoint {
+        Some(Checkpoint {
             in_offset: self.feed.offset(),
             in_bits: 0,
             out_offset: 0,
-            window: self.buf[end - window..end].to_vec(),
+            window: Window::pack(&self.buf[end - window..end], &[])?,
             extra,
-        }
+        })
     }
 
     fn in_offset(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! lzop files.
 
-use super::{Checkpoint, Feed, Limits, Stage, bad_checkpoint};
+use super::{Checkpoint, Feed, Limits, Stage, Window, bad_checkpoint};
 use crate::error::{Error, Result};
 use crate::lzop::{BlockHeader, Flags, MAGIC, read_header};
 
@@ -89,12 +89,12 @@ impl Stage for Lzop {
         true
     }
 
-    fn restart(&self) -> Checkpoint {
+    fn restart(&self) -> Option<Checkpoint> {
         let extra = match self.phase {
             Phase::Header { .. } => Vec::new(),
             Phase::Blocks(flags) => flags.bits().to_le_bytes().to_vec(),
         };
-        Checkpoint { in_offset: self.feed.offset(), in_bits: 0, out_offset: 0, window: Vec::new(), extra }
+        Some(Checkpoint { in_offset: self.feed.offset(), in_bits: 0, out_offset: 0, window: Window::default(), extra })
     }
 
     fn in_offset(&self) -> u64 {

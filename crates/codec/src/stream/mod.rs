@@ -12,12 +12,12 @@
 //! | kind | places | verified after a resume |
 //! |---|---|---|
 //! | gzip, zlib, deflate | after every deflate block | everything (the running checksum is kept) |
-//! | xz | start of every block | everything but the index against the blocks skipped |
-//! | zstd | start of every frame | everything |
+//! | xz | start of every block; inside blocks of LZMA2 alone after every chunk, where the window is not too much | everything (the running check is kept) |
+//! | zstd | after every block, where the window is not too much for a [`Window`] | everything (the running checksum is kept) |
 //! | bzip2 | start of every stream | everything |
 //! | lz4 | after every block | block checksums; not the content checksum of the frame resumed in |
 //! | lzop | start of every block | everything |
-//! | lzma | the start | everything |
+//! | lzma | anywhere, where the window is not too much | there is nothing to verify |
 
 mod bzip2;
 mod deflated;
@@ -28,6 +28,7 @@ mod lzop;
 mod probe;
 #[cfg(test)]
 mod tests;
+mod window;
 mod xz;
 mod zstd;
 
@@ -35,6 +36,7 @@ use crate::error::{Error, Result};
 pub(crate) use feed::Feed;
 pub use probe::{Certainty, probe};
 use std::io;
+pub use window::Window;
 
 /// Compressed bytes by position.
 pub trait Input: Send {
@@ -116,11 +118,13 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of memory for one window, dictionary or block; a stream that wants more is refused with [`Error::TooLarge`].
+    ///
+    /// xz and lzma take memory as output fills it: they are refused only where something refers back further than this.
     pub memory: u64,
 }
 
 impl Default for Limits {
-    /// 128 MiB: enough for everything but `zstd --long=28` and up and `xz` with dictionaries of its own choice.
+    /// 128 MiB: enough for everything but `zstd --long=28` and up and `xz` with dictionaries of one's own choice.
     fn default() -> Self {
         Self { memory: 128 << 20 }
     }
@@ -135,10 +139,15 @@ pub struct Checkpoint {
     pub in_bits: u8,
     /// How many bytes of output lie before this place.
     pub out_offset: u64,
-    /// The output just before, at most 64 KiB, as far as the format refers back to it.
-    pub window: Vec<u8>,
-    /// What else the format needs, at most 64 bytes; to be kept as it is.
+    /// The output just before, as far as the format refers back to it.
+    pub window: Window,
+    /// What else the format needs, at most [`Checkpoint::MOST_EXTRA`] bytes; to be kept as it is.
     pub extra: Vec<u8>,
+}
+
+impl Checkpoint {
+    /// No checkpoint has more bytes of `extra`.
+    pub const MOST_EXTRA: usize = 32 << 10;
 }
 
 /// Pulls the decoded bytes of a stream.
@@ -149,6 +158,8 @@ pub trait Decoder: Send {
     fn read(&mut self, out: &mut [u8]) -> Result<usize>;
 
     /// The place just reached, if decoding can be taken up there.
+    ///
+    /// There is none where its window would be more than [`Window`] allows; the next few windows' worth of output have none then.
     fn checkpoint(&mut self) -> Option<Checkpoint>;
 
     /// Makes `read` come back early at the first such place at least `bytes` of output after the last checkpoint taken.
@@ -176,8 +187,8 @@ pub fn open(kind: Kind, input: Box<dyn Input>, limits: Limits) -> Result<Box<dyn
         Kind::Zlib => Stream::boxed(deflated::Deflated::new(feed, deflated::Wrap::Zlib), 0),
         Kind::Deflate => Stream::boxed(deflated::Deflated::new(feed, deflated::Wrap::Raw), 0),
         Kind::Xz => Stream::boxed(xz::Xz::new(feed, limits), 0),
-        Kind::Lzma => Stream::boxed(lzma::Lzma::new(feed, limits)?, 0),
-        Kind::Zstd => Stream::boxed(zstd::Zstd::new(feed, limits)?, 0),
+        Kind::Lzma => Stream::boxed(lzma::Lzma::new(feed, limits), 0),
+        Kind::Zstd => Stream::boxed(zstd::Zstd::new(feed, limits), 0),
         Kind::Bzip2 => Stream::boxed(bzip2::Bzip2::new(feed), 0),
         Kind::Lz4 => Stream::boxed(lz4::Lz4::new(feed, limits), 0),
         Kind::Lzop => Stream::boxed(lzop::Lzop::new(feed, limits), 0),
@@ -198,8 +209,8 @@ pub fn resume(kind: Kind, input: Box<dyn Input>, limits: Limits, from: &Checkpoi
         Kind::Zlib => Stream::boxed(deflated::Deflated::resume(feed, deflated::Wrap::Zlib, from)?, out),
         Kind::Deflate => Stream::boxed(deflated::Deflated::resume(feed, deflated::Wrap::Raw, from)?, out),
         Kind::Xz => Stream::boxed(xz::Xz::resume(feed, limits, from)?, out),
-        Kind::Lzma => return Err(bad_checkpoint()),
-        Kind::Zstd => Stream::boxed(zstd::Zstd::resume(feed, limits)?, out),
+        Kind::Lzma => Stream::boxed(lzma::Lzma::resume(feed, limits, from)?, out),
+        Kind::Zstd => Stream::boxed(zstd::Zstd::resume(feed, limits, from)?, out),
         Kind::Bzip2 => Stream::boxed(bzip2::Bzip2::resume(feed), out),
         Kind::Lz4 => Stream::boxed(lz4::Lz4::resume(feed, limits, from)?, out),
         Kind::Lzop => Stream::boxed(lzop::Lzop::resume(feed, limits, from)?, out),
@@ -224,7 +235,9 @@ trait Stage: Send {
     fn at_restart(&self) -> bool;
 
     /// The place after the piece, without its `out_offset`; only asked where [`at_restart`](Self::at_restart) holds.
-    fn restart(&self) -> Checkpoint;
+    ///
+    /// `None` if the history is more than a [`Window`] may be.
+    fn restart(&self) -> Option<Checkpoint>;
 
     /// Where in the input it is.
     fn in_offset(&self) -> u64;
@@ -240,8 +253,13 @@ struct Stream<S> {
     out_offset: u64,
     last_checkpoint: u64,
     spacing: u64,
+    /// Trying to make a checkpoint is not worth its while before this.
+    refused_until: u64,
     state: Flow,
 }
+
+/// Output that goes by before a checkpoint is tried again whose window was too much.
+const AFTER_REFUSAL: u64 = 8 * Window::LARGEST as u64;
 
 enum Flow {
     Going,
@@ -254,7 +272,15 @@ enum Flow {
 impl<S: Stage + 'static> Stream<S> {
     fn boxed(stage: S, out_offset: u64) -> Box<dyn Decoder> {
         let taken = stage.piece().len();
-        Box::new(Self { stage, taken, out_offset, last_checkpoint: out_offset, spacing: u64::MAX, state: Flow::Going })
+        Box::new(Self {
+            stage,
+            taken,
+            out_offset,
+            last_checkpoint: out_offset,
+            spacing: u64::MAX,
+            refused_until: 0,
+            state: Flow::Going,
+        })
     }
 
     fn at_place(&self) -> bool {
@@ -313,11 +339,15 @@ impl<S: Stage + 'static> Decoder for Stream<S> {
     }
 
     fn checkpoint(&mut self) -> Option<Checkpoint> {
-        if !self.at_place() {
+        if !self.at_place() || self.out_offset < self.refused_until {
             return None;
         }
         self.last_checkpoint = self.out_offset;
-        Some(Checkpoint { out_offset: self.out_offset, ..self.stage.restart() })
+        let place = self.stage.restart();
+        if place.is_none() {
+            self.refused_until = self.out_offset.saturating_add(AFTER_REFUSAL);
+        }
+        Some(Checkpoint { out_offset: self.out_offset, ..place? })
     }
 
     fn set_spacing(&mut self, bytes: u64) {

@@ -1,20 +1,32 @@
 //! .xz streams.
 
-use super::{Checkpoint, Feed, Limits, Stage, bad_checkpoint};
+#[cfg(test)]
+mod tests;
+
+use super::{Checkpoint, Feed, Limits, Stage, Window, bad_checkpoint};
 use crate::checksum::{Crc32, Crc64};
 use crate::error::{Error, Result};
-use crate::xz::{BlockHeader, Check, HEADER_MAGIC, RawDecoder, Running, parse_stream_footer, parse_stream_header};
+use crate::lzma::Lzma2;
+use crate::xz::{BlockDecoder, BlockHeader, Check, HEADER_MAGIC, Running, parse_stream_footer, parse_stream_header};
 
 enum Phase {
-    StreamHeader { first: bool },
+    StreamHeader {
+        first: bool,
+    },
     BlockOrIndex,
     Body(Box<Body>),
+    /// It has ended; its last piece is still needed.
+    BlockEnd(Box<Body>),
     Done,
 }
 
 struct Body {
-    header: BlockHeader,
-    decoder: RawDecoder,
+    /// Of the block's header: its length, and what it announces.
+    header_len: u64,
+    compressed: Option<u64>,
+    uncompressed: Option<u64>,
+    dictionary: u32,
+    decoder: BlockDecoder,
     running: Running,
     consumed: u64,
     written: u64,
@@ -31,7 +43,7 @@ struct Seen {
 
 impl Seen {
     fn push(&mut self, unpadded: u64, len: u64) {
-        self.count += 1;
+        self.count = self.count.wrapping_add(1);
         self.records.update(&unpadded.to_le_bytes());
         self.records.update(&len.to_le_bytes());
     }
@@ -44,9 +56,11 @@ pub(super) struct Xz {
     check: Check,
     seen: Seen,
     checked: bool,
-    buf: Box<[u8]>,
     piece: usize,
 }
+
+/// Bytes decoded at a time: they stay in the processor's cache until they are checked and copied.
+const PIECE: usize = 64 << 10;
 
 impl Xz {
     pub(super) fn new(feed: Feed, limits: Limits) -> Self {
@@ -57,17 +71,28 @@ impl Xz {
             check: Check(0),
             seen: Seen::default(),
             checked: true,
-            buf: vec![0; 128 * 1024].into(),
             piece: 0,
         }
     }
 
     pub(super) fn resume(feed: Feed, limits: Limits, from: &Checkpoint) -> Result<Self> {
-        let [check @ 0..=15] = from.extra[..] else { return Err(bad_checkpoint()) };
         let mut stage = Self::new(feed, limits);
+        let mut rest = Rest(&from.extra);
+        let [check @ 0..=15] = rest.array()? else { return Err(bad_checkpoint()) };
         stage.check = Check(check);
-        stage.seen.incomplete = true;
         stage.phase = Phase::BlockOrIndex;
+        stage.seen.incomplete = true;
+        if from.in_bits != 0 {
+            return Err(bad_checkpoint());
+        }
+        if !rest.0.is_empty() {
+            let [incomplete] = rest.array()?;
+            let (count, records) = (rest.u64()?, Crc64::resume(rest.u64()?));
+            stage.seen = Seen { count, records, incomplete: incomplete != 0 };
+        }
+        if !rest.0.is_empty() {
+            stage.phase = Phase::Body(Box::new(Body::unpack(rest, &from.window, stage.check, limits)?));
+        }
         Ok(stage)
     }
 
@@ -98,45 +123,55 @@ impl Xz {
             self.phase = Phase::StreamHeader { first: false };
             return Ok(());
         }
-        let (header, decoder) = BlockHeader::parse(self.feed.need(BlockHeader::len_of(first))?, self.limits.memory)?;
+        let header = BlockHeader::parse(self.feed.need(BlockHeader::len_of(first))?)?;
         self.feed.skip(header.len);
-        let running = self.check.start();
-        self.phase = Phase::Body(Box::new(Body { header, decoder, running, consumed: 0, written: 0 }));
+        self.phase = Phase::Body(Box::new(Body {
+            header_len: header.len as u64,
+            compressed: header.compressed,
+            uncompressed: header.uncompressed,
+            dictionary: header.dictionary,
+            decoder: BlockDecoder::new(&header, u64::MAX, self.limits.memory)?,
+            running: self.check.start(),
+            consumed: 0,
+            written: 0,
+        }));
         Ok(())
     }
 
-    fn body(&mut self, mut body: Box<Body>) -> Result<Phase> {
-        let src = self.feed.want(1)?;
-        let step = body.decoder.step(src, &mut self.buf)?;
+    /// True when the block ended.
+    fn body(&mut self, body: &mut Body) -> Result<bool> {
+        let step = body.decoder.step(self.feed.want(BlockDecoder::ENOUGH_INPUT)?, PIECE)?;
         self.feed.skip(step.consumed);
-        self.piece = step.written;
-        body.running.update(&self.buf[..step.written]);
-        body.consumed += step.consumed as u64;
-        body.written += step.written as u64;
-        self.checked &= step.written == 0 || self.check.is_known();
-        if !step.ended {
-            if step.consumed == 0 && step.written == 0 {
-                return Err(Error::Truncated);
-            }
-            return Ok(Phase::Body(body));
+        body.running.update(body.decoder.tail(step.written));
+        // A hostile checkpoint may have started them anywhere.
+        body.consumed = body.consumed.saturating_add(step.consumed as u64);
+        body.written = body.written.saturating_add(step.written as u64);
+        if body.compressed.is_some_and(|n| n < body.consumed) || body.uncompressed.is_some_and(|n| n < body.written) {
+            return Err(wrong_size());
         }
-        self.end_block(&body)?;
-        Ok(Phase::BlockOrIndex)
+        self.piece = step.written;
+        self.checked &= step.written == 0 || self.check.is_known();
+        if !step.ended && step.consumed == 0 && step.written == 0 {
+            return Err(Error::Truncated);
+        }
+        if step.ended {
+            self.end_block(body)?;
+        }
+        Ok(step.ended)
     }
 
     fn end_block(&mut self, body: &Body) -> Result<()> {
-        if body.header.compressed.is_some_and(|n| n != body.consumed)
-            || body.header.uncompressed.is_some_and(|n| n != body.written)
-        {
-            return Err(Error::corrupt("xz: block does not have the size it announced"));
+        if body.compressed.is_some_and(|n| n != body.consumed) || body.uncompressed.is_some_and(|n| n != body.written) {
+            return Err(wrong_size());
         }
-        let padding = (body.consumed.next_multiple_of(4) - body.consumed) as usize;
+        let padding = (body.consumed.wrapping_neg() & 3) as usize;
         let stored = self.feed.need(padding + self.check.len())?;
         if stored[..padding].iter().any(|b| *b != 0) || !body.running.matches(&stored[padding..]) {
             return Err(Error::corrupt("xz: check of a block does not match"));
         }
         self.feed.skip(padding + self.check.len());
-        self.seen.push(body.header.len as u64 + body.consumed + self.check.len() as u64, body.written);
+        let unpadded = body.consumed.saturating_add(body.header_len).saturating_add(self.check.len() as u64);
+        self.seen.push(unpadded, body.written);
         Ok(())
     }
 
@@ -167,6 +202,54 @@ impl Xz {
             return Err(Error::corrupt("xz: stream footer does not fit the stream"));
         }
         Ok(())
+    }
+}
+
+fn wrong_size() -> Error {
+    Error::corrupt("xz: block does not have the size it announced")
+}
+
+impl Body {
+    /// Packs what it depends on, but for the history; `None` if it cannot be taken up here.
+    fn pack(&self, out: &mut Vec<u8>) -> Option<Window> {
+        let BlockDecoder::Plain(lzma2) = &self.decoder else { return None };
+        let sizes = [self.compressed.unwrap_or(u64::MAX), self.uncompressed.unwrap_or(u64::MAX)];
+        for number in [self.header_len].into_iter().chain(sizes).chain([self.consumed, self.written]) {
+            out.extend(number.to_le_bytes());
+        }
+        out.extend(self.dictionary.to_le_bytes());
+        let at = out.len();
+        self.running.pack(out);
+        out.insert(at, (out.len() - at) as u8);
+        lzma2.pack(out)
+    }
+
+    fn unpack(mut rest: Rest<'_>, history: &Window, check: Check, limits: Limits) -> Result<Self> {
+        let size = |number| (number != u64::MAX).then_some(number);
+        let (header_len, compressed, uncompressed) = (rest.u64()?, size(rest.u64()?), size(rest.u64()?));
+        let (consumed, written) = (rest.u64()?, rest.u64()?);
+        let dictionary = u32::from_le_bytes(rest.array()?);
+        let [len] = rest.array()?;
+        let (running, state) = rest.0.split_at_checked(len.into()).ok_or_else(bad_checkpoint)?;
+        let running = check.resume(running, written).ok_or_else(bad_checkpoint)?;
+        let most = u64::from(dictionary).min(uncompressed.unwrap_or(u64::MAX));
+        let decoder = BlockDecoder::Plain(Lzma2::unpack(state, history, most, limits.memory)?);
+        Ok(Self { header_len, compressed, uncompressed, dictionary, decoder, running, consumed, written })
+    }
+}
+
+/// What is left of a checkpoint's own bytes.
+struct Rest<'a>(&'a [u8]);
+
+impl Rest<'_> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let (bytes, rest) = self.0.split_first_chunk().ok_or_else(bad_checkpoint)?;
+        self.0 = rest;
+        Ok(*bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64> {
+        self.array().map(u64::from_le_bytes)
     }
 }
 
@@ -202,28 +285,43 @@ impl Stage for Xz {
         match std::mem::replace(&mut self.phase, Phase::Done) {
             Phase::StreamHeader { first } => return self.stream_header(first),
             Phase::BlockOrIndex => self.block_or_index()?,
-            Phase::Body(body) => self.phase = self.body(body)?,
+            Phase::Body(mut body) => {
+                let ended = self.body(&mut body)?;
+                self.phase = if ended { Phase::BlockEnd(body) } else { Phase::Body(body) };
+            }
+            Phase::BlockEnd(_) => self.phase = Phase::BlockOrIndex,
             Phase::Done => return Ok(false),
         }
         Ok(true)
     }
 
     fn piece(&self) -> &[u8] {
-        &self.buf[..self.piece]
+        match &self.phase {
+            Phase::Body(body) | Phase::BlockEnd(body) => body.decoder.tail(self.piece),
+            _ => &[],
+        }
     }
 
     fn at_restart(&self) -> bool {
-        matches!(self.phase, Phase::BlockOrIndex)
+        match &self.phase {
+            Phase::BlockOrIndex => true,
+            Phase::Body(body) => match &body.decoder {
+                BlockDecoder::Plain(lzma2) => lzma2.is_between_chunks(),
+                BlockDecoder::Filtered(_) => false,
+            },
+            _ => false,
+        }
     }
 
-    fn restart(&self) -> Checkpoint {
-        Checkpoint {
-            in_offset: self.feed.offset(),
-            in_bits: 0,
-            out_offset: 0,
-            window: Vec::new(),
-            extra: vec![self.check.0],
-        }
+    fn restart(&self) -> Option<Checkpoint> {
+        let mut extra = vec![self.check.0, self.seen.incomplete.into()];
+        extra.extend(self.seen.count.to_le_bytes());
+        extra.extend(self.seen.records.value().to_le_bytes());
+        let window = match &self.phase {
+            Phase::Body(body) => body.pack(&mut extra)?,
+            _ => Window::default(),
+        };
+        Some(Checkpoint { in_offset: self.feed.offset(), in_bits: 0, out_offset: 0, window, extra })
     }
 
     fn in_offset(&self) -> u64 {

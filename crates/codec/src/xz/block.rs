@@ -1,15 +1,18 @@
-//! One block: header, filters, the raw decoder.
+//! What a block says about itself.
 
 use super::parse_number;
 use crate::checksum::crc32;
 use crate::error::{Error, Result};
-use liblzma::stream::{Action, Error as LzmaError, Filters, Status, Stream};
 
-/// What a block says about itself.
+/// The header of a block.
 pub(crate) struct BlockHeader {
     pub(crate) len: usize,
     pub(crate) compressed: Option<u64>,
     pub(crate) uncompressed: Option<u64>,
+    /// Bytes of history that LZMA2 refers to.
+    pub(crate) dictionary: u32,
+    /// What the bytes went through before LZMA2, in that order: numbers and properties.
+    pub(crate) filters: Vec<(u64, Vec<u8>)>,
 }
 
 impl BlockHeader {
@@ -21,8 +24,7 @@ impl BlockHeader {
         (usize::from(first) + 1) * 4
     }
 
-    /// Parses a whole header and makes the decoder it asks for; `memory` limits the dictionary.
-    pub(crate) fn parse(bytes: &[u8], memory: u64) -> Result<(Self, RawDecoder)> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         let len = Self::len_of(*bytes.first().ok_or(Error::Truncated)?);
         let bytes = bytes.get(..len).ok_or(Error::Truncated)?;
         let (body, crc) = bytes.split_last_chunk().ok_or(Error::Truncated)?;
@@ -41,7 +43,8 @@ impl BlockHeader {
         };
         let compressed = if flags & 0x40 != 0 { Some(number()?) } else { None };
         let uncompressed = if flags & 0x80 != 0 { Some(number()?) } else { None };
-        let mut filters = Filters::new();
+        let mut filters = Vec::new();
+        let mut dictionary = 0;
         let count = flags & 3;
         for i in 0..=count {
             let (id, tail) = parse_number(rest)?;
@@ -52,80 +55,25 @@ impl BlockHeader {
             if (id == LZMA2) != (i == count) {
                 return Err(Error::unsupported("xz: a chain of filters that does not end in LZMA2"));
             }
-            push(&mut filters, id, properties, memory)?;
+            if id == LZMA2 {
+                dictionary = parse_dictionary(properties)?;
+            } else {
+                filters.push((id, properties.to_vec()));
+            }
         }
         if rest.iter().any(|b| *b != 0) {
             return Err(Error::unsupported("xz: something unknown in a block header"));
         }
-        let decoder = Stream::new_raw_decoder(&filters).map(RawDecoder).map_err(error)?;
-        Ok((Self { len, compressed, uncompressed }, decoder))
+        Ok(Self { len, compressed, uncompressed, dictionary, filters })
     }
 }
 
 const LZMA2: u64 = 0x21;
 
-fn push(filters: &mut Filters, id: u64, properties: &[u8], memory: u64) -> Result<()> {
-    match id {
-        0x03 => filters.delta_properties(properties),
-        0x04 => filters.x86_properties(properties),
-        0x05 => filters.powerpc_properties(properties),
-        0x06 => filters.ia64_properties(properties),
-        0x07 => filters.arm_properties(properties),
-        0x08 => filters.arm_thumb_properties(properties),
-        0x09 => filters.sparc_properties(properties),
-        0x0a => filters.arm64_properties(properties),
-        0x0b => filters.riscv_properties(properties),
-        LZMA2 => {
-            let [size @ 0..=40] = properties else {
-                return Err(Error::unsupported("xz: unknown LZMA2 dictionary size"));
-            };
-            let dictionary =
-                if *size == 40 { u64::from(u32::MAX) } else { (2 | u64::from(size & 1)) << (size / 2 + 11) };
-            if dictionary > memory {
-                return Err(Error::TooLarge(format!("xz: needs a dictionary of {dictionary} bytes").into()));
-            }
-            filters.lzma2_properties(properties)
-        }
-        _ => return Err(Error::Unsupported(format!("xz: filter {id:#x}").into())),
-    }
-    .map(|_| ())
-    .map_err(error)
-}
-
-pub(crate) fn error(e: LzmaError) -> Error {
-    match e {
-        LzmaError::Data | LzmaError::Format => Error::corrupt("lzma: broken data"),
-        LzmaError::MemLimit | LzmaError::Mem => Error::too_large("lzma: needs more memory than allowed"),
-        LzmaError::Options | LzmaError::NoCheck | LzmaError::UnsupportedCheck => {
-            Error::unsupported("lzma: unknown options")
-        }
-        LzmaError::Program => Error::corrupt("lzma: unusable data"),
-    }
-}
-
-/// Decodes the filtered data of a block.
-pub(crate) struct RawDecoder(Stream);
-
-/// What one call did.
-pub(crate) struct Step {
-    pub(crate) consumed: usize,
-    pub(crate) written: usize,
-    pub(crate) ended: bool,
-}
-
-impl RawDecoder {
-    /// A decoder for a whole .lzma file.
-    pub(crate) fn lzma_alone(memory: u64) -> Result<Self> {
-        Stream::new_lzma_decoder(memory).map(Self).map_err(error)
-    }
-
-    pub(crate) fn step(&mut self, src: &[u8], dst: &mut [u8]) -> Result<Step> {
-        let (consumed, written) = (self.0.total_in(), self.0.total_out());
-        let status = self.0.process(src, dst, Action::Run).map_err(error)?;
-        Ok(Step {
-            consumed: (self.0.total_in() - consumed) as usize,
-            written: (self.0.total_out() - written) as usize,
-            ended: status == Status::StreamEnd,
-        })
+fn parse_dictionary(properties: &[u8]) -> Result<u32> {
+    match properties {
+        [40] => Ok(u32::MAX),
+        [size @ 0..40] => Ok((2 | u32::from(size & 1)) << (size / 2 + 11)),
+        _ => Err(Error::unsupported("xz: unknown LZMA2 dictionary size")),
     }
 }

@@ -1,9 +1,12 @@
 //! All blocks of a file, found without decoding.
 
-use super::{BlockHeader, Check, parse_number, parse_stream_footer, parse_stream_header};
+use super::{BlockDecoder, BlockHeader, Check, parse_number, parse_stream_footer, parse_stream_header};
 use crate::checksum::crc32;
 use crate::error::{Error, Result};
 use crate::stream::Input;
+
+/// Bytes decoded at a time: they stay in the processor's cache until they are copied.
+const PIECE: usize = 64 << 10;
 
 /// One block: where it is, and what it becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +65,7 @@ impl Index {
 impl Block {
     /// Decodes the block into `out`, which must be exactly `len` bytes, and verifies its check.
     ///
-    /// `memory` limits the dictionary. For blocks too large for one buffer resume a stream at the block instead
+    /// No more than `memory` bytes of history are kept. For blocks too large for one buffer resume a stream at the block instead
     /// ([`Block::checkpoint`]).
     pub fn decode(&self, input: &mut dyn Input, memory: u64, out: &mut [u8]) -> Result<()> {
         let check = Check(self.check);
@@ -70,24 +73,39 @@ impl Block {
             return Err(Error::too_large("xz: the buffer does not have the size of the block"));
         }
         let mut head = [0; BlockHeader::MAX];
-        let head = read_up_to(input, self.in_offset, &mut head)?;
-        let (header, mut decoder) = BlockHeader::parse(head, memory)?;
+        let header = BlockHeader::parse(read_up_to(input, self.in_offset, &mut head)?)?;
+        let mut decoder = BlockDecoder::new(&header, self.len, memory)?;
         let data_len = self.unpadded_len.checked_sub((header.len + check.len()) as u64);
         let data_len = data_len.ok_or(Error::corrupt("xz: block shorter than its header"))?;
-        let mut chunk = [0; 16 * 1024];
+        let wrong_end = || Error::corrupt("xz: block does not end where it should");
+        // What was fetched of the data and is not used yet lies in `fetched[from..to]`.
+        let mut fetched = vec![0; (2 * BlockDecoder::ENOUGH_INPUT).min(data_len.min(1 << 20) as usize)];
+        let (mut from, mut to) = (0, 0);
         let (mut pos, mut written) = (0, 0);
         loop {
-            let n = (data_len - pos).min(chunk.len() as u64) as usize;
-            let at = self.in_offset + header.len as u64 + pos;
-            let src = read_up_to(input, at, &mut chunk[..n])?;
-            let step = decoder.step(src, &mut out[written..])?;
+            let at = self.in_offset + header.len as u64 + pos + (to - from) as u64;
+            let left = data_len - pos - (to - from) as u64;
+            if to - from < BlockDecoder::ENOUGH_INPUT && left > 0 {
+                fetched.copy_within(from..to, 0);
+                (from, to) = (0, to - from);
+                let n = left.min((fetched.len() - to) as u64) as usize;
+                let got = read_up_to(input, at, &mut fetched[to..to + n])?.len();
+                to += got;
+                if got < n {
+                    return Err(Error::Truncated);
+                }
+            }
+            let step = decoder.step(&fetched[from..to], PIECE)?;
+            from += step.consumed;
             pos += step.consumed as u64;
+            let target = out.get_mut(written..written + step.written).ok_or_else(wrong_end)?;
+            target.copy_from_slice(decoder.tail(step.written));
             written += step.written;
             if step.ended {
                 break;
             }
             if step.consumed == 0 && step.written == 0 {
-                return Err(Error::corrupt("xz: block does not end where it should"));
+                return Err(wrong_end());
             }
         }
         let mut stored = [0; 64];
@@ -96,7 +114,7 @@ impl Block {
         let mut running = check.start();
         running.update(out);
         if pos != data_len || written != out.len() {
-            return Err(Error::corrupt("xz: block does not end where it should"));
+            return Err(wrong_end());
         }
         if !running.matches(stored) {
             return Err(Error::corrupt("xz: check of a block does not match"));
@@ -115,7 +133,7 @@ impl Block {
             in_offset: self.in_offset,
             in_bits: 0,
             out_offset: self.out_offset,
-            window: Vec::new(),
+            window: crate::stream::Window::default(),
             extra: vec![self.check],
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
-use tintype_codec::digest::Hasher;
+use tintype_codec::digest::{Hasher, Part};
 
 static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
 
@@ -16,7 +16,9 @@ impl DigestThread {
         DigestThread(std::thread::spawn(move || {
             for unit in units {
                 if unit.run.is_none() {
-                    hasher.update(unit.lease.bytes());
+                    let parts = if hasher.takes_parts() { &unit.parts[..] } else { &[] };
+                    parts.iter().for_each(|part| hasher.append(part));
+                    hasher.update(&unit.lease.bytes()[parts.len() * Part::LEN..]);
                 } else {
                     let mut left = unit.len;
                     while left > 0 && !shared.stopped() {

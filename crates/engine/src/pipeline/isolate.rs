@@ -1,5 +1,6 @@
 //! Reads a range and finds out which parts of it cannot be read.
 
+use std::path::PathBuf;
 use tintype_core::{Error, Extent, Kind, Result, Source, State};
 
 /// A failed read is first tried again in pieces of this many bytes, then by sector.
@@ -85,22 +86,15 @@ pub(crate) struct Found {
 
 /// Reads `buf` from `offset`. Fails only with errors that end the run.
 pub(crate) fn read(source: &dyn Source, buf: &mut [u8], offset: u64, policy: &Policy) -> Result<Found> {
-    let mut found = Found::default();
-    match source.read_at(buf, offset) {
-        Ok(()) => {}
-        Err(e) => match e.kind() {
-            Kind::Unreadable { good, .. } => {
-                let shape = source.shape();
-                let mut reader =
-                    Reader { source, policy, sector: shape.physical.max(shape.sector).max(1) as usize, row: 0, found };
-                reader.halves(buf, offset, good as usize)?;
-                found = reader.found;
-            }
-            Kind::Corrupt if policy.on_corrupt == OnCorrupt::Record => narrow(source, buf, offset, e, &mut found)?,
-            _ => return Err(e),
-        },
+    let Err(error) = source.read_at(buf, offset) else { return Ok(Found::default()) };
+    let shape = source.shape();
+    let sector = shape.physical.max(shape.sector).max(1) as usize;
+    let mut reader = Reader { source, policy, sector, row: 0, place: None, found: Found::default() };
+    match error.kind() {
+        Kind::Unreadable { good, .. } => reader.halves(buf, offset, good as usize)?,
+        _ => reader.rejected(buf, offset, error)?,
     }
-    Ok(found)
+    Ok(reader.found)
 }
 
 /// Reads `buf` from `offset` outside the pipeline; gives the ranges that could not be read, and those the source itself
@@ -120,8 +114,9 @@ struct Reader<'a> {
     source: &'a dyn Source,
     policy: &'a Policy,
     sector: usize,
-    // Failing sectors since the last good one.
+    // Places of the medium that failed since the last good sector, and the last of them.
     row: u32,
+    place: Option<(PathBuf, u64)>,
     found: Found,
 }
 
@@ -145,7 +140,7 @@ impl Reader<'_> {
                         Kind::Unreadable { good, .. } => {
                             self.sectors(&mut buf[at..end], offset + at as u64, good as usize)?
                         }
-                        _ => return Err(e),
+                        _ => self.rejected(&mut buf[at..end], offset + at as u64, e)?,
                     },
                 }
             } else {
@@ -175,19 +170,62 @@ impl Reader<'_> {
     }
 
     fn sector(&mut self, buf: &mut [u8], offset: u64) -> Result<()> {
+        let mut failed_at = None;
         for _ in 0..=self.policy.retries {
             match self.source.read_at(buf, offset) {
                 Ok(()) => {
                     self.row = 0;
                     return Ok(());
                 }
-                Err(e) if matches!(e.kind(), Kind::Unreadable { .. }) => {}
-                Err(e) => return Err(e),
+                Err(e) if matches!(e.kind(), Kind::Unreadable { .. }) => failed_at = place(&e),
+                Err(e) => return self.rejected(buf, offset, e),
             }
         }
-        self.row += 1;
+        // All sectors of a container's chunk fail for one bad sector of its file: that is one failure, not many in a row.
+        if failed_at.is_none() || failed_at != self.place {
+            self.row += 1;
+            self.place = failed_at;
+        }
         self.found.failed += 1;
         self.lose(buf, offset, State::Bad);
+        Ok(())
+    }
+
+    /// A read of `buf` has failed, and not for the medium: where a checksum does not match, and that is to be recorded, the
+    /// corrupt parts are found. Anything else ends the run.
+    fn rejected(&mut self, buf: &mut [u8], offset: u64, error: Error) -> Result<()> {
+        match error.kind() {
+            Kind::Corrupt if self.policy.on_corrupt == OnCorrupt::Record => {
+                // The medium gave the bytes, whatever they are worth.
+                self.row = 0;
+                self.narrow(buf, offset, error)
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// Halves a range until the corrupt parts are as small as the container's own units. Parts of it may be unreadable.
+    fn narrow(&mut self, buf: &mut [u8], offset: u64, error: Error) -> Result<()> {
+        if buf.len() <= CORRUPT_GRAIN {
+            record(buf, offset, &error, &mut self.found);
+            return Ok(());
+        }
+        let before = corrupt_bytes(&self.found);
+        let middle = (buf.len() / 2).next_multiple_of(CORRUPT_GRAIN).min(buf.len() - 1);
+        let (left, right) = buf.split_at_mut(middle);
+        for (part, at) in [(left, offset), (right, offset + middle as u64)] {
+            if let Err(e) = self.source.read_at(part, at) {
+                match e.kind() {
+                    Kind::Corrupt => self.narrow(part, at, e)?,
+                    Kind::Unreadable { good, .. } => self.halves(part, at, good as usize)?,
+                    _ => return Err(e),
+                }
+            }
+        }
+        if corrupt_bytes(&self.found) == before {
+            // Whatever it was, the bytes were not proved when they were asked for at once.
+            record(buf, offset, &error, &mut self.found);
+        }
         Ok(())
     }
 
@@ -211,30 +249,17 @@ fn note(list: &mut Vec<Extent>, extent: Extent) {
     }
 }
 
-/// Halves a range until the corrupt parts are as small as the container's own units.
-fn narrow(source: &dyn Source, buf: &mut [u8], offset: u64, error: Error, found: &mut Found) -> Result<()> {
-    if buf.len() <= CORRUPT_GRAIN {
-        record(buf, offset, &error, found);
-        return Ok(());
+/// The file and offset at the bottom of an error.
+fn place(error: &Error) -> Option<(PathBuf, u64)> {
+    let mut lowest = error;
+    while let Some(cause) = std::error::Error::source(lowest).and_then(|cause| cause.downcast_ref::<Error>()) {
+        lowest = cause;
     }
-    let middle = (buf.len() / 2).next_multiple_of(CORRUPT_GRAIN).min(buf.len() - 1);
-    let (left, right) = buf.split_at_mut(middle);
-    let mut met_again = false;
-    for (part, at) in [(left, offset), (right, offset + middle as u64)] {
-        match source.read_at(part, at) {
-            Ok(()) => {}
-            Err(e) if e.kind() == Kind::Corrupt => {
-                met_again = true;
-                narrow(source, part, at, e, found)?;
-            }
-            Err(e) => return Err(e),
-        }
-    }
-    if !met_again {
-        // Whatever it was, the bytes were not proved when they were asked for at once.
-        record(buf, offset, &error, found);
-    }
-    Ok(())
+    Some((lowest.path()?.to_path_buf(), lowest.offset()?))
+}
+
+fn corrupt_bytes(found: &Found) -> u64 {
+    found.corrupt.iter().map(|(extent, _)| extent.len).sum()
 }
 
 fn record(buf: &mut [u8], offset: u64, error: &Error, found: &mut Found) {

@@ -30,7 +30,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tintype_codec::digest::Hasher;
+use tintype_codec::digest::{Hasher, Part};
 use tintype_core::{Error, Event, Extent, ExtentMap, Sink, Source, State, Watch};
 
 /// Bytes of read buffers in flight, at most; encoders need about as much again.
@@ -112,6 +112,8 @@ pub(crate) struct Unit {
     pub states: Vec<Extent>,
     /// What each lane gets of it, in the order of the lanes.
     pub lines: Vec<Line>,
+    /// Its first bytes, hashed already for digests that take parts.
+    pub parts: Vec<Part>,
 }
 
 /// What all threads of a run share.
@@ -263,6 +265,7 @@ pub fn run(job: Job) -> Outcome {
         idle: Condvar::new(),
         workers: Mutex::new(workers),
     });
+    let parts = hashers.iter().any(Hasher::takes_parts);
     for hasher in hashers {
         let receiver = receivers.next().expect("one receiver was made for every hasher");
         digest_threads.push(DigestThread::spawn(hasher, receiver, Arc::clone(&shared)));
@@ -285,6 +288,7 @@ pub fn run(job: Job) -> Outcome {
             encoders,
             policy: policy.clone(),
             one_reader: shape.in_flight <= 1,
+            parts,
         };
         std::thread::spawn(move || worker.work());
     }

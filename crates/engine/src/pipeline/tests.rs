@@ -3,7 +3,7 @@ use std::sync::Mutex;
 use tintype_codec::digest::{Algorithm, digest};
 use tintype_core::layers::{DiskSink, Fault, Faulty, Unused};
 use tintype_core::testing::{MemoryDisk, Model};
-use tintype_core::{Checkpoint, Result, Silent};
+use tintype_core::{Checkpoint, Kind, Result, Silent};
 
 fn job(source: Arc<dyn Source>, lanes: Vec<Lane>) -> Job {
     Job {
@@ -259,4 +259,65 @@ fn corruption_that_is_not_met_again_is_told() {
     assert!(outcome.error.is_none());
     assert_eq!(outcome.corrupt.len(), 1);
     assert_eq!(outcome.corrupt[0].0.end(), 3_000_000);
+}
+
+/// A container whose chunks of 32 KiB have checksums: some do not match, and some lie on sectors that cannot be read.
+struct Chunked {
+    inner: Faulty,
+    corrupt: Vec<u64>,
+}
+
+const CHUNK: u64 = 32 << 10;
+
+impl Source for Chunked {
+    fn len(&self) -> u64 {
+        self.inner.len()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+        // Chunk by chunk, as containers do: the first thing that is wrong is what is told.
+        let mut at = offset;
+        let end = offset + buf.len() as u64;
+        while at < end {
+            let next = ((at / CHUNK + 1) * CHUNK).min(end);
+            if self.corrupt.contains(&(at / CHUNK)) {
+                return Err(Error::corrupt("the checksum of a chunk does not match").at(at / CHUNK * CHUNK));
+            }
+            let part = &mut buf[(at - offset) as usize..(next - offset) as usize];
+            self.inner.read_at(part, at).map_err(|e| match e.kind() {
+                Kind::Unreadable { good, first_bad } => {
+                    Error::unreadable("injected bad sector", at - offset + good, first_bad)
+                }
+                _ => e,
+            })?;
+            at = next;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn corrupt_chunks_and_bad_sectors_are_found_side_by_side() {
+    let len = 4 << 20;
+    let model = Model::noise(len, 12);
+    // Both kinds in one unit, each before the other, side by side, and alone; the last chunk of the disk too.
+    let corrupt = vec![3, 9, 10, 40, 70, 127];
+    let bad: Vec<Extent> =
+        [(5 * CHUNK + 512, 512), (11 * CHUNK, 1024), (39 * CHUNK + 31 * 1024, 1024), (100 * CHUNK, 512)]
+            .into_iter()
+            .map(|(offset, len)| Extent::new(offset, len, State::Bad))
+            .collect();
+    let map: ExtentMap = bad.iter().copied().collect();
+    let inner = Faulty::new(Arc::new(model.clone()), map.clone(), Fault::default());
+    let mut job = job(Arc::new(Chunked { inner, corrupt: corrupt.clone() }), Vec::new());
+    job.policy.on_corrupt = OnCorrupt::Record;
+    let outcome = run(job);
+    assert!(outcome.error.is_none(), "{:?}", outcome.error);
+    assert_eq!(outcome.lost, map);
+    let mut found: Vec<u64> = Vec::new();
+    for (extent, _) in &outcome.corrupt {
+        assert!(extent.offset.is_multiple_of(CHUNK) && extent.len.is_multiple_of(CHUNK), "{extent:?}");
+        found.extend(extent.offset / CHUNK..extent.end() / CHUNK);
+    }
+    assert_eq!(found, corrupt);
 }

@@ -6,6 +6,7 @@ use super::plan::{Planner, Task, Work};
 use super::{Shared, Unit, lock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use tintype_codec::digest::Part;
 use tintype_core::{Encoder, Error, Extent, Feed, Result, State};
 
 /// What one lane gets of a unit.
@@ -28,6 +29,8 @@ pub(crate) struct Worker {
     pub encoders: Vec<Option<Box<dyn Encoder>>>,
     pub policy: Policy,
     pub one_reader: bool,
+    // Some digest is put together from parts.
+    pub parts: bool,
 }
 
 /// Says that the worker is gone, however it goes.
@@ -108,7 +111,11 @@ impl Worker {
         };
         drop(held);
         let lines = self.lines(&mut lease, offset, len, run, &states);
-        let unit = Arc::new(Unit { offset, len, run, lease, states, lines });
+        let parts = match self.parts && run.is_none() && offset.is_multiple_of(Part::LEN as u64) {
+            true => Part::of(offset, lease.bytes()),
+            false => Vec::new(),
+        };
+        let unit = Arc::new(Unit { offset, len, run, lease, states, lines, parts });
         self.shared.deliver(seq, unit, read, corrupt);
         Ok(true)
     }

@@ -46,6 +46,16 @@ impl Site {
         })
     }
 
+    /// The path of its first file, the same however it was named.
+    pub fn real_path(&self) -> PathBuf {
+        self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone()).join(&self.name)
+    }
+
+    /// Refuses a folder in which nothing can be made.
+    pub fn check_writable(&self) -> Result<()> {
+        Folder::open(&self.folder, Reach::Beside)?.check_writable()
+    }
+
     /// The name of its journal.
     pub fn journal(&self) -> String {
         format!("{}{JOURNAL}", self.name)
@@ -108,6 +118,26 @@ impl Site {
             _ => vec![self.name.clone()],
         }
     }
+}
+
+/// Refuses an image at `path` where one of the files beside it, or a report called `prefix`, would have a longer name
+/// than the file system takes.
+pub fn check_name(path: &Path, format: &Format, prefix: Option<&str>) -> Result<()> {
+    let (folder, name) = Folder::of(path, Reach::Beside)?;
+    let first = format.first_name.map_or_else(|| name.clone(), |first| first(&name));
+    // Counts in the names of parts may get longer than that of the first.
+    let more = if format.first_name.is_some() { 3 } else { 0 };
+    let longest = [PARTIAL, crate::journal::JOURNAL].map(str::len).into_iter().max().unwrap_or(0);
+    let most = folder.longest_name()?;
+    let need = first.len() + more + longest;
+    if need > most {
+        let what = format!(
+            "the name is too long: with the endings of the files beside it while it is made it has {need} bytes, and {most}              are possible here; choose a name that is {} bytes shorter",
+            need - most
+        );
+        return Err(Error::usage(what).in_path(path));
+    }
+    prefix.map_or(Ok(()), crate::report::check_name)
 }
 
 /// A lock that ends with the process.

@@ -2,11 +2,11 @@
 
 use super::foreign_words;
 use super::input::{Input, Packed, lift};
-use super::points::{GRAIN, Grain, Point, Points};
+use super::points::{GRAIN, Grain, Points};
 use super::sidecar::{self, Sidecar};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tintype_codec::checksum::Crc32;
-use tintype_codec::stream::{self, Decoder, Kind, Limits};
+use tintype_codec::stream::{self, Checkpoint, Decoder, Kind, Limits};
 use tintype_core::{Error, Event, Kind as Failure, OpenRequest, Outlet, Result, Shape, Source, Watch, in_range};
 
 /// Reads that go further than this beyond what was decoded so far are announced.
@@ -131,8 +131,7 @@ impl Streamed {
             this.len = found.len;
             this.is_checked = known.map_or(found.is_checked, |k| k.is_checked);
             let state = this.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-            state.points.spacing = found.spacing;
-            state.points.list = found.points;
+            state.points.restore(found.points, found.spacing);
             state.first.at = found.len;
             state.first.ended = true;
             state.first.foreign = found.foreign;
@@ -159,7 +158,7 @@ impl Streamed {
     /// Places that decoding can be taken up at, besides the start.
     #[cfg(test)]
     pub(super) fn places(&self) -> usize {
-        self.lock().points.list.len()
+        self.lock().points.list().len()
     }
 
     fn limits(&self) -> Limits {
@@ -182,7 +181,7 @@ impl Streamed {
             foreign: state.first.foreign,
             is_checked: self.is_checked,
             spacing: state.points.spacing,
-            points: state.points.list.clone(),
+            points: state.points.list().to_vec(),
         };
         if let Err(e) = sidecar::save(&**outlet, name, self.spec.kind, &*self.input.source, &sidecar) {
             self.watch.event(&Event::Note(sidecar::not_kept(&e)));
@@ -464,10 +463,10 @@ impl Streamed {
         }
     }
 
-    fn start(&self, point: Option<Point>) -> Result<Box<dyn Decoder>> {
+    fn start(&self, point: Option<Checkpoint>) -> Result<Box<dyn Decoder>> {
         let input = Box::new(self.input.clone());
         match point {
-            Some(point) => stream::resume(self.spec.kind, input, self.limits(), &point.place()?),
+            Some(point) => stream::resume(self.spec.kind, input, self.limits(), &point),
             None => stream::open(self.spec.kind, input, self.limits()),
         }
         .map_err(lift)

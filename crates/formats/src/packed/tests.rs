@@ -7,7 +7,7 @@ use tintype_codec::stream::Kind as Codec;
 use tintype_core::testing::{MemoryOutlet, Model, check_source, open_bytes};
 use tintype_core::{Checksums, Error, Event, Format, Kind, Probe, Silent, State, Watch};
 
-const FINE: Grain = Grain { spacing: 50_000, most: 8, worth_keeping: 0 };
+const FINE: Grain = Grain { spacing: 50_000, most: 8, packed: 8 << 20, worth_keeping: 0 };
 
 fn model(len: usize) -> Model {
     Model::mixed(len, &[State::Data, State::Zero], 512, len as u64)
@@ -154,6 +154,55 @@ fn a_sidecar_saves_the_pass_and_a_bad_one_does_not_harm() {
     let (source, passes) = open(&other_file);
     assert_eq!(passes, 1);
     check_source(&source, &other);
+}
+
+/// A frame of stored blocks, which does not say its length, with a window of 128 KiB.
+fn zstd(plain: &[u8]) -> Vec<u8> {
+    let mut out = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 7 << 3];
+    let mut blocks = plain.chunks(100_000).peekable();
+    while let Some(block) = blocks.next() {
+        let header = (block.len() as u32) << 3 | u32::from(blocks.peek().is_none());
+        out.extend_from_slice(&header.to_le_bytes()[..3]);
+        out.extend_from_slice(block);
+    }
+    out
+}
+
+/// Counts the bytes that are read.
+struct Counting(Arc<dyn Source>, Mutex<u64>);
+
+impl Source for Counting {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> tintype_core::Result<()> {
+        *self.1.lock().unwrap() += buf.len() as u64;
+        self.0.read_at(buf, offset)
+    }
+}
+
+#[test]
+fn a_jump_into_one_zstd_frame_does_not_start_it_over() {
+    let model = Model::noise(9_000_000, 4);
+    let request = open_bytes("d.zst", zstd(&model.bytes));
+    let mut packed = Packed::new(&request).unwrap();
+    let counting = Arc::new(Counting(Arc::clone(&packed.source), Mutex::new(0)));
+    packed.source = counting.clone();
+    let spec = Spec { kind: Codec::Zstd, memory: WINDOW, live: 2 };
+    let grain = Grain { most: 64, ..FINE };
+    let source = Streamed::open_with(&request, &packed, spec, None, grain).unwrap();
+    // Eight windows apart.
+    assert!(source.places() >= 8);
+    for at in (0..8_900_000_u64).rev().step_by(900_001) {
+        let before = *counting.1.lock().unwrap();
+        let mut buf = vec![0; 10_000];
+        source.read_at(&mut buf, at).unwrap();
+        assert_eq!(buf, model.bytes[at as usize..][..10_000]);
+        let read = *counting.1.lock().unwrap() - before;
+        assert!(read < 2_000_000, "{read} bytes for a jump to {at}");
+    }
+    check_source(&source, &model);
 }
 
 #[test]

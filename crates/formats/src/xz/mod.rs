@@ -1,5 +1,5 @@
-//! xz: a raw image in xz streams. `xz -T` writes many blocks, which are read by position; one large block is decoded from its
-//! start.
+//! xz: a raw image in xz streams. `xz -T` writes many blocks, which are read by position; one large block is gone through
+//! once, and then taken up at the places left behind.
 //!
 //! ```text
 //!   stream header | block | block ... | index | stream footer | padding | stream header ...

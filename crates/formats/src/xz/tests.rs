@@ -1,8 +1,9 @@
 use super::*;
 use liblzma::stream::{Check, Stream};
 use std::io::Write as _;
-use tintype_core::testing::{Model, check_source, open_bytes};
-use tintype_core::{Checksums, Kind, Severity};
+use std::sync::{Arc, Mutex};
+use tintype_core::testing::{MemoryOutlet, Model, check_source, open_bytes};
+use tintype_core::{Checksums, Entry, Kind, OpenRequest, Severity, Source};
 
 fn packed(pieces: &[&[u8]], check: Check) -> Vec<u8> {
     let stream = Stream::new_easy_encoder(0, check).unwrap();
@@ -101,4 +102,80 @@ fn only_what_has_checks_is_called_proved() {
     }
     let mixed = [one_block(&model.bytes), packed(&[&model.bytes], Check::None)].concat();
     assert_eq!(read::open(&open_bytes("d.xz", mixed)).unwrap().checksums, Checksums::None);
+}
+
+/// Counts the bytes that are read.
+struct Counting(Arc<dyn Source>, Mutex<u64>);
+
+impl Source for Counting {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> tintype_core::Result<()> {
+        *self.1.lock().unwrap() += buf.len() as u64;
+        self.0.read_at(buf, offset)
+    }
+}
+
+fn counted(file: &[u8]) -> (OpenRequest, Arc<Counting>) {
+    let request = open_bytes("d.xz", file.to_vec());
+    let counting = Arc::new(Counting(Arc::clone(request.entry.source().unwrap()), Mutex::new(0)));
+    (OpenRequest { entry: Entry::bytes("d.xz", counting.clone()), ..request }, counting)
+}
+
+/// One block that is too large to be decoded at once. Its data is found only where the block is decoded.
+fn large() -> (Vec<u8>, Vec<u8>) {
+    let mut plain = Vec::new();
+    for i in 0..72 {
+        plain.extend_from_slice(&Model::noise(100_000, i).bytes);
+        plain.resize(plain.len() + 900_000, i as u8);
+    }
+    let file = one_block(&plain);
+    (plain, file)
+}
+
+#[test]
+fn a_jump_into_one_large_block_does_not_start_it_over() {
+    let (plain, file) = large();
+    let (mut request, counting) = counted(&file);
+    let outlet = MemoryOutlet::new();
+    request.sidecars = Some(Arc::new(outlet.clone()));
+    let read = |disk: &dyn Source, at: u64| {
+        let before = *counting.1.lock().unwrap();
+        let mut buf = vec![0; 5000];
+        disk.read_at(&mut buf, at).unwrap();
+        assert!(buf == plain[at as usize..][..5000], "at {at}");
+        *counting.1.lock().unwrap() - before
+    };
+    let image = read::open(&request).unwrap();
+    assert_eq!((image.variant.as_str(), image.checksums), ("stream", Checksums::Whole));
+    // The end is where GPT keeps its copy.
+    read(&*image.disk, plain.len() as u64 - 5000);
+    for at in (0..plain.len() as u64 - 5000).rev().step_by(7_777_777) {
+        let n = read(&*image.disk, at);
+        assert!(n < file.len() as u64 / 3, "{n} of {} bytes for a jump to {at}", file.len());
+    }
+    // What was found out is kept.
+    assert_eq!(outlet.names(), ["d.xz.tintype-index"]);
+    let image = read::open(&request).unwrap();
+    let n = read(&*image.disk, plain.len() as u64 - 5000);
+    assert!(n < file.len() as u64 / 3, "{n} bytes with a side-car");
+    let mut all = vec![0; plain.len()];
+    image.disk.read_at(&mut all, 0).unwrap();
+    assert!(all == plain);
+}
+
+#[test]
+fn damage_before_a_jump_is_found_when_all_is_read() {
+    let (plain, mut file) = large();
+    // In noise that no match refers to: the bytes are others, and only the check tells.
+    let at = file.len() / 2;
+    file[at] ^= 0x10;
+    let image = read::open(&open_bytes("d.xz", file)).unwrap();
+    let mut last = [0; 512];
+    let end = plain.len() as u64 - 512;
+    assert_eq!(image.disk.read_at(&mut last, end).map_err(|e| e.kind()), Err(Kind::Corrupt));
+    // Again, from a place behind the damage: the check that was kept does not match either.
+    assert_eq!(image.disk.read_at(&mut last, end).map_err(|e| e.kind()), Err(Kind::Corrupt));
 }

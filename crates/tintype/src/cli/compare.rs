@@ -6,7 +6,7 @@ use crate::output::{Output, Status};
 use std::sync::Arc;
 use std::time::Instant;
 use tintype_core::{ExtentMap, Result, Watch};
-use tintype_engine::compare::{Limit, compare};
+use tintype_engine::compare::{Limit, Side, compare};
 use tintype_engine::open::Inputs;
 use tintype_engine::report::Range;
 
@@ -41,7 +41,8 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
     let b = tintype_engine::open::open(&args.b, &Inputs { from: None, map: None, ..inputs })?;
     let skip = ExtentMap::new();
     let watch: Arc<dyn Watch> = Arc::clone(&context.watch) as _;
-    let found = compare(&a.source, &b.source, &Limit { ranges: MOST, skip: &skip }, &watch)?;
+    let (one, other) = (Side { source: &a.source, path: &a.path }, Side { source: &b.source, path: &b.path });
+    let found = compare(one, other, &Limit { ranges: MOST, skip: &skip }, &watch)?;
     let (left, right) = (a.source.len(), b.source.len());
     let lost: Vec<Range> = found.lost.iter().map(Range::from).collect();
     let equal = left == right && found.differs.is_empty() && lost.is_empty();

@@ -1,12 +1,11 @@
 //! `convert IMAGE IMAGE`
 
 use super::Context;
-use super::common::{CaseArgs, ContentArgs, InputArgs, OutputArgs, ProofArgs, size};
-use super::image::{conclude, from};
+use super::image::conclude;
+use super::imaging::ImagingArgs;
 use crate::output::Status;
-use std::sync::Arc;
 use tintype_core::Result;
-use tintype_engine::image::{Reports, Request, Run};
+use tintype_engine::image::Reports;
 
 /// Options of `convert`.
 #[derive(clap::Args)]
@@ -23,37 +22,13 @@ pub struct Args {
     /// The new image; the extension says the format
     #[arg(value_name = "NEW", value_hint = clap::ValueHint::FilePath)]
     pub target: String,
-    /// Length of standard input, for formats that have to know it
-    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Input")]
-    size: Option<u64>,
     #[command(flatten)]
-    input: InputArgs,
-    #[command(flatten)]
-    output: OutputArgs,
-    #[command(flatten)]
-    content: ContentArgs,
-    #[command(flatten)]
-    proof: ProofArgs,
-    #[command(flatten)]
-    case: CaseArgs,
+    imaging: ImagingArgs,
 }
 
 /// Runs it.
 pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
-    let imaged = tintype_engine::image::run(Request {
-        verb: "convert",
-        from: from(&args.source, &args.input, args.size, context)?,
-        facts: args.case.facts(),
-        targets: vec![args.output.wish(&args.target)],
-        overwrite: args.output.overwrite(),
-        digests: args.content.digests()?,
-        policy: args.content.policy()?,
-        fill: args.content.fill_words(),
-        proof: args.proof.proof(),
-        reports: args.case.report.clone().map_or(Reports::None, Reports::Prefix),
-        run: if args.output.dry_run { Run::Dry } else { Run::Real },
-        command: std::env::args().collect(),
-        watch: Arc::clone(&context.watch) as _,
-    })?;
-    conclude(&imaged, context)
+    let targets = std::slice::from_ref(&args.target);
+    let request = args.imaging.request("convert", &args.source, targets, Reports::None, context)?;
+    conclude(&tintype_engine::image::run(request)?, context)
 }

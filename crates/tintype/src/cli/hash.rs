@@ -3,6 +3,7 @@
 use super::Context;
 use super::common::{ContentArgs, InputArgs};
 use crate::output::{Output, Status};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tintype_codec::digest::Algorithm;
 use tintype_core::{Error, Result};
@@ -31,11 +32,11 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
     if digests.is_empty() {
         return Err(Error::usage("hash without a digest does nothing; name some with --hash"));
     }
-    let (format, input) = match args.source.as_str() {
-        "-" => ("raw".to_owned(), Input::Stream(Box::new(std::io::stdin()), None)),
+    let (format, path, input) = match args.source.as_str() {
+        "-" => ("raw".to_owned(), PathBuf::from("-"), Input::Stream(Box::new(std::io::stdin()), None)),
         source => {
             let opened = tintype_engine::open::open(source, &args.input.inputs(context))?;
-            (opened.format.name.to_owned(), Input::Source(opened.source))
+            (opened.format.name.to_owned(), opened.path, Input::Source(opened.source))
         }
     };
     let hashed = tintype_engine::hash::run(tintype_engine::hash::Request {
@@ -46,7 +47,8 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
         policy: args.content.policy()?,
         fill: args.content.fill_words(),
         watch: Arc::clone(&context.watch) as _,
-    })?;
+    })
+    .map_err(|e| e.met_in(&path))?;
     let lost = hashed.bad.iter().chain(&hashed.unread).map(|r| r.len).sum::<u64>();
     let mut text: String =
         hashed.digests.iter().map(|(name, value)| format!("{name:<8}{value}  {}\n", hashed.source)).collect();

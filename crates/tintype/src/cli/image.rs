@@ -1,12 +1,12 @@
 //! `image SOURCE IMAGE...`
 
 use super::Context;
-use super::common::{CaseArgs, ContentArgs, InputArgs, OutputArgs, ProofArgs, size};
+use super::imaging::ImagingArgs;
 use crate::output::{Output, Status};
-use std::sync::Arc;
-use tintype_core::{Error, Result};
-use tintype_engine::image::{From, Imaged, Reports, Request, Run};
+use tintype_core::Result;
+use tintype_engine::image::{Imaged, Reports};
 use tintype_engine::report::Report;
+use tintype_engine::transfer::Proof;
 
 /// Options of `image`.
 #[derive(clap::Args)]
@@ -25,54 +25,14 @@ pub struct Args {
     /// The images; the extension says the format
     #[arg(value_name = "IMAGE", required = true, value_hint = clap::ValueHint::FilePath)]
     pub images: Vec<String>,
-    /// Length of standard input, for formats that have to know it
-    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Input")]
-    size: Option<u64>,
     #[command(flatten)]
-    input: InputArgs,
-    #[command(flatten)]
-    output: OutputArgs,
-    #[command(flatten)]
-    content: ContentArgs,
-    #[command(flatten)]
-    proof: ProofArgs,
-    #[command(flatten)]
-    case: CaseArgs,
+    imaging: ImagingArgs,
 }
 
 /// Runs it.
 pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
-    let from = from(&args.source, &args.input, args.size, context)?;
-    let imaged = tintype_engine::image::run(Request {
-        verb: "image",
-        from,
-        facts: args.case.facts(),
-        targets: args.images.iter().map(|i| args.output.wish(i)).collect(),
-        overwrite: args.output.overwrite(),
-        digests: args.content.digests()?,
-        policy: args.content.policy()?,
-        fill: args.content.fill_words(),
-        proof: args.proof.proof(),
-        reports: match &args.case.report {
-            Some(prefix) => Reports::Prefix(prefix.clone()),
-            None => Reports::Beside,
-        },
-        run: if args.output.dry_run { Run::Dry } else { Run::Real },
-        command: std::env::args().collect(),
-        watch: Arc::clone(&context.watch) as _,
-    })?;
-    conclude(&imaged, context)
-}
-
-/// What is read: standard input, or something with positions.
-pub fn from(source: &str, input: &InputArgs, size: Option<u64>, context: &Context<'_>) -> Result<From> {
-    if source == "-" {
-        return Ok(From::Stream(Box::new(std::io::stdin()), size));
-    }
-    if size.is_some() {
-        return Err(Error::usage("--size is for standard input; files and drives know their size"));
-    }
-    Ok(From::Opened(Box::new(tintype_engine::open::open(source, &input.inputs(context))?)))
+    let request = args.imaging.request("image", &args.source, &args.images, Reports::Beside, context)?;
+    conclude(&tintype_engine::image::run(request)?, context)
 }
 
 /// Prints what imaging came to and gives the status.
@@ -90,6 +50,10 @@ pub fn conclude(imaged: &Imaged, context: &Context<'_>) -> Result<Status> {
                 "{}: the same command has finished it before, on {}\n",
                 report.target, report.ended
             ));
+            // What an earlier run has proved is no news.
+            if imaged.proof == Proof::ReadBack {
+                text.push_str(&proof(report));
+            }
         } else {
             text.push_str(&summary(report));
         }

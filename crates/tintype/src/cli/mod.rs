@@ -7,6 +7,7 @@ mod convert;
 mod devices;
 mod hash;
 mod image;
+mod imaging;
 mod info;
 mod pages;
 mod rescue;

@@ -3,15 +3,17 @@
 use super::Context;
 use super::common::{ContentArgs, InputArgs, ProofArgs};
 use crate::output::{Output, Status};
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tintype_core::layers::Unused;
 use tintype_core::{Error, Event, Result, Watch};
 use tintype_engine::image;
 use tintype_engine::open::{Medium, Opened, medium_of};
-use tintype_engine::restore::{Request, plan, run as restore};
+use tintype_engine::report::Place;
+use tintype_engine::restore::{Request, prepare};
 use tintype_engine::target::{Overwrite, Wish};
+use tintype_engine::transfer::stored_digests;
 
 /// Options of `restore`.
 #[derive(clap::Args)]
@@ -65,6 +67,9 @@ pub struct DriveArgs {
 /// Runs it.
 pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
     let opened = tintype_engine::open::open(&args.image, &args.input.inputs(context))?;
+    if args.drive == "-" {
+        return into_file(opened, args, context);
+    }
     match medium_of(Path::new(&args.drive)) {
         Ok(Medium::Drive) => {
             let work = Work { verb: "restore", content: &args.content, proof: &args.proof, drive: &args.drive_args };
@@ -72,7 +77,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
         }
         Ok(Medium::Folder) => Err(Error::usage("is a folder; name a drive or a file").in_path(&args.drive)),
         // A special file is no target; a file that is not there yet is one.
-        Err(e) if e.io_kind() != Some(std::io::ErrorKind::NotFound) => Err(e),
+        Err(e) if !matches!(e.io_kind(), Some(ErrorKind::NotFound | ErrorKind::InvalidFilename)) => Err(e),
         Ok(Medium::File) | Err(_) => into_file(opened, args, context),
     }
 }
@@ -81,14 +86,26 @@ fn into_file(opened: Opened, args: &Args, context: &Context<'_>) -> Result<Statu
     if args.drive.starts_with("/dev/") {
         return Err(Error::usage("there is no such drive; `tintype devices` lists them").in_path(&args.drive));
     }
+    // A file that is named like an image of another kind, and is none, would be read by nobody.
+    if let Some(format) = tintype_formats::by_extension(&args.drive).filter(|f| f.name != "raw") {
+        let what = format!(
+            "restore writes the bytes of the disk as they are, and this is the name of a {} image; use convert to make one, or \
+             another name",
+            format.title
+        );
+        return Err(Error::usage(what).in_path(&args.drive));
+    }
     let drive_args = &args.drive_args;
+    // As onto a drive: what the image stores of itself is what is compared.
+    let stored: Vec<_> = stored_digests(&opened).into_iter().map(|(algorithm, _)| algorithm).collect();
+    let digests = args.content.digests()?.or_else(|| (!stored.is_empty()).then_some(stored));
     let imaged = image::run(image::Request {
         verb: "restore",
         from: image::From::Opened(Box::new(opened)),
         facts: tintype_core::Facts::default(),
         targets: vec![Wish { locator: args.drive.clone(), to: Some("raw".into()), ..Wish::default() }],
         overwrite: if drive_args.force { Overwrite::Replace } else { Overwrite::Refuse },
-        digests: args.content.digests()?,
+        digests,
         policy: args.content.policy()?,
         fill: args.content.fill_words(),
         proof: args.proof.proof(),
@@ -115,32 +132,34 @@ pub struct Work<'a> {
 /// Plans, asks, writes.
 pub fn onto_drive(opened: Opened, drive: &Path, work: &Work<'_>, context: &Context<'_>) -> Result<Status> {
     let out = Output::new(context.common, context.stdout);
-    let plan = plan(&opened, drive)?;
-    for warning in &plan.warnings {
-        context.watch.event(&Event::Warning(warning.clone()));
-    }
-    if work.drive.dry_run {
-        let text: String = plan.lines.iter().map(|l| format!("would {l}\n")).collect();
-        out.result(&serde_json::json!({ "plan": plan.lines, "warnings": plan.warnings, "size": plan.len }), &text)?;
-        return Ok(Status::Done);
-    }
-    if !work.drive.yes {
-        ask(drive, &plan.lines)?;
-    }
-    let restored = restore(Request {
+    let digests = work.content.digests()?;
+    let overwrite = if work.drive.force { Overwrite::Replace } else { Overwrite::Refuse };
+    let ready = prepare(Request {
         verb: work.verb,
         image: Box::new(opened),
         drive: drive.to_path_buf(),
         state: work.drive.state.clone(),
         unused: if work.drive.leave_unused { Unused::Leave } else { Unused::Zero },
-        digests: work.content.digests()?,
+        digests,
         policy: work.content.policy()?,
         fill: work.content.fill_words(),
         proof: work.proof.proof(),
-        report: work.drive.report.clone(),
+        report: work.drive.report.clone().map(|prefix| Place { prefix, overwrite }),
         command: std::env::args().collect(),
         watch: Arc::clone(&context.watch) as _,
     })?;
+    for warning in &ready.warnings {
+        context.watch.event(&Event::Warning(warning.clone()));
+    }
+    if work.drive.dry_run {
+        let text: String = ready.lines.iter().map(|l| format!("would {l}\n")).collect();
+        out.result(&serde_json::json!({ "plan": ready.lines, "warnings": ready.warnings, "size": ready.len }), &text)?;
+        return Ok(Status::Done);
+    }
+    if !work.drive.yes {
+        ask(drive, &ready.lines)?;
+    }
+    let restored = ready.run()?;
     let report = &restored.report;
     let mut document = super::image::document(report);
     document["mismatches"] = restored.mismatches.clone().into();
