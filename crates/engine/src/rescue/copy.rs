@@ -22,8 +22,8 @@ struct Jump {
 
 impl Jump {
     fn new(len: u64, unit: u64) -> Self {
-        let first = (len / 512).clamp(64 << 10, 64 << 20).max(unit);
-        Jump { first, most: (len / 100).max(first), next: first, run: 0, chain: None }
+        let first = (len / 512).clamp(64 << 10, 64 << 20).next_multiple_of(unit);
+        Jump { first, most: (len / 100).max(first).next_multiple_of(unit), next: first, run: 0, chain: None }
     }
 
     fn good(&mut self, bytes: u64) {

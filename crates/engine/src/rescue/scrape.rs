@@ -63,12 +63,19 @@ impl Rescue<'_> {
     /// True if any sector was read.
     fn scrape_unit(&mut self, unit: Range<u64>, second: &mut Yield) -> Result<bool> {
         let sector = self.plan.sector;
+        let mut good = false;
+        let mut unit = unit;
         if !self.good_before(unit.start) && self.good_after(unit.end) {
             let end = self.backward(unit.clone(), sector)?;
-            return Ok(end < unit.end);
+            good = end < unit.end;
+            // What is before the sector that failed, and touches nothing good.
+            unit.end = end.saturating_sub(sector).max(unit.start);
+            if !self.plan.exhaustive || unit.is_empty() {
+                return Ok(good);
+            }
         }
         let failed = self.forward(unit.clone(), sector)?;
-        let mut good = failed > unit.start;
+        good |= failed > unit.start;
         let mut at = failed + sector;
         while at < unit.end {
             if !good && second.share() < SECOND_LOOK && !self.plan.exhaustive {
