@@ -16,6 +16,7 @@ mod large;
 mod matrix;
 mod memory;
 mod refusals;
+mod rescue;
 mod restore;
 mod resume;
 mod streams;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         matrix::topic,
         memory::topic,
         refusals::topic,
+        rescue::topic,
         restore::topic,
         resume::topic,
         streams::topic,

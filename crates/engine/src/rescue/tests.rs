@@ -19,7 +19,17 @@ pub(super) struct Bench {
 
 impl Bench {
     pub fn new(model: Model, len: u64) -> Self {
-        Bench { model, len, clock: 0.0, reads: 0, most: 50_000_000, failures: 0, got: 0, curve: Vec::new(), passes: Vec::new() }
+        Bench {
+            model,
+            len,
+            clock: 0.0,
+            reads: 0,
+            most: 50_000_000,
+            failures: 0,
+            got: 0,
+            curve: Vec::new(),
+            passes: Vec::new(),
+        }
     }
 
     /// Seconds and failures until this share of what can be had was there.
@@ -178,7 +188,8 @@ fn single_bad_sectors_cost_one_failure_each_at_first() {
     let len = 1_u64 << 30;
     let mut model = Model::default();
     // Where a generator without memory puts them.
-    let bad: Vec<u64> = (0..200_u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) % (len / 512) * 512).collect();
+    let bad: Vec<u64> =
+        (0..200_u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) % (len / 512) * 512).collect();
     for at in &bad {
         model.kill(*at..*at + 512);
     }
