@@ -5,6 +5,7 @@
 mod bench;
 mod deps;
 mod docs;
+mod licences;
 mod seeds;
 mod sizes;
 mod soak;
@@ -20,6 +21,7 @@ cargo xtask VERB
   workload [--data DIR]                   the disk that bench works on
   docs [--check]                          the parts of README.md that are made from code
   deps                                    fails if sibling crates depend on each other
+  licences                                fails on dependencies whose licence deny.toml does not allow
   sizes                                   fails on files of more than 1,000 lines that are no tests
   seeds [DIR]                             seeds for the fuzz targets, from our own writers (default fuzz/corpus)
   soak [--minutes N]                      random work, killed at random moments, checked every time
@@ -76,6 +78,7 @@ fn run(mut words: Vec<String>) -> Outcome {
             _ => Err(USAGE.to_owned()),
         },
         "deps" => deps::check(),
+        "licences" => licences::check(),
         "sizes" => sizes::check(),
         "seeds" => seeds::write(&words.first().map_or_else(|| root().join("fuzz/corpus"), PathBuf::from)),
         "soak" => soak::run(number(&mut words, "--minutes", 10)?),

@@ -79,6 +79,31 @@ pub fn rows() -> Vec<Row> {
             ..PLAIN
         },
         Row {
+            name: "raw-md5-sha256-dcfldd",
+            ours: flushed!("\"$T\" image \"$D\" \"$O\"/x.raw --hash md5,sha256 -q"),
+            peer: flushed!("dcfldd if=\"$D\" of=\"$O\"/x.raw bs=1M hash=md5,sha256 2> /dev/null"),
+            goal: || time(0.50),
+            ..PLAIN
+        },
+        Row {
+            name: "raw-qemu-img",
+            ours: flushed!("\"$T\" image \"$D\" \"$O\"/x.raw --hash none -q"),
+            peer: flushed!("qemu-img convert -W -f raw -O raw \"$D\" \"$O\"/x.raw"),
+            ..PLAIN
+        },
+        Row {
+            name: "raw-cp",
+            ours: flushed!("\"$T\" image \"$D\" \"$O\"/x.raw --hash none -q"),
+            peer: flushed!("cp \"$D\" \"$O\"/x.raw"),
+            ..PLAIN
+        },
+        Row {
+            name: "raw-dd",
+            ours: flushed!("\"$T\" image \"$D\" \"$O\"/x.raw --hash none -q"),
+            peer: "dd if=\"$D\" of=\"$O\"/x.raw bs=4M conv=fsync status=none",
+            ..PLAIN
+        },
+        Row {
             name: "drive-cold",
             ours: flushed!("\"$T\" image \"$D\" \"$O\"/x.raw --hash none -q"),
             peer: flushed!("dd if=\"$D\" of=\"$O\"/x.raw bs=4M iflag=direct oflag=direct conv=fsync status=none"),
@@ -154,8 +179,7 @@ pub fn rows() -> Vec<Row> {
         },
         Row {
             name: "gzip-6",
-            // Level 5 of our encoder is what compresses as far as level 6 of zlib does.
-            ours: flushed!("\"$T\" image \"$D\" \"$O\"/x.gz --hash none --compression gzip:5 -q"),
+            ours: flushed!("\"$T\" image \"$D\" \"$O\"/x.gz --hash none --compression best -q"),
             peer: flushed!("pigz -6 -p2 -c \"$D\" > \"$O\"/x.gz"),
             goal: || both(0.5, 1.02),
             ..PLAIN

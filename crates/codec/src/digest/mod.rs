@@ -156,6 +156,7 @@ enum State {
 #[derive(Clone)]
 pub struct Part {
     offset: u64,
+    len: usize,
     state: Box<blake3::Hasher>,
 }
 
@@ -163,13 +164,29 @@ impl Part {
     /// Length of every part, in bytes.
     pub const LEN: usize = tree::PART;
 
+    /// The part that begins at `offset`, a multiple of [`Part::LEN`], before any of its bytes.
+    pub fn new(offset: u64) -> Self {
+        assert!(offset.is_multiple_of(Self::LEN as u64), "parts lie at multiples of their length");
+        Part { offset, len: 0, state: Box::new(tree::at(offset)) }
+    }
+
+    /// Takes in its next bytes; at most [`Part::LEN`] in all.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.len += bytes.len();
+        assert!(self.len <= Self::LEN, "a part has no more than {} bytes", Self::LEN);
+        self.state.update(bytes);
+    }
+
     /// The parts of what begins at `offset`, a multiple of [`Part::LEN`]; a shorter rest is in none.
     pub fn of(offset: u64, bytes: &[u8]) -> Vec<Self> {
-        assert!(offset.is_multiple_of(Self::LEN as u64), "parts lie at multiples of their length");
-        bytes
-            .chunks_exact(Self::LEN)
-            .zip((offset..).step_by(Self::LEN))
-            .map(|(bytes, offset)| Part { offset, state: Box::new(tree::part(offset, bytes)) })
+        let offsets = (offset..).step_by(Self::LEN);
+        let parts = bytes.chunks_exact(Self::LEN).zip(offsets);
+        parts
+            .map(|(bytes, offset)| {
+                let mut part = Part::new(offset);
+                part.update(bytes);
+                part
+            })
             .collect()
     }
 }

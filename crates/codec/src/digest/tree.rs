@@ -17,14 +17,8 @@ pub(super) struct Tree {
     filled: usize,
 }
 
-/// The part of `bytes`, at most [`PART`] of them, that begins at `offset`.
-pub(super) fn part(offset: u64, bytes: &[u8]) -> blake3::Hasher {
-    let mut hasher = at(offset);
-    hasher.update(bytes);
-    hasher
-}
-
-fn at(offset: u64) -> blake3::Hasher {
+/// A hasher of what begins at `offset`.
+pub(super) fn at(offset: u64) -> blake3::Hasher {
     let mut hasher = blake3::Hasher::new();
     hasher.set_input_offset(offset);
     hasher
@@ -52,7 +46,7 @@ impl Tree {
     }
 
     pub fn append(&mut self, part: &Part) {
-        assert_eq!(self.len(), part.offset, "parts are put together in order");
+        assert_eq!((self.len(), PART), (part.offset, part.len), "whole parts are put together in order");
         if self.filled == PART {
             self.close();
         }

@@ -9,6 +9,9 @@ use std::sync::{Arc, Mutex};
 use tintype_codec::digest::Part;
 use tintype_core::{Encoder, Error, Extent, Feed, Result, State};
 
+/// Bytes that are read and hashed in one go: they stay in the caches.
+const NEAR: usize = 256 << 10;
+
 /// What one lane gets of a unit.
 pub(crate) struct Line {
     /// Zeros all over, in this state.
@@ -73,11 +76,30 @@ impl Worker {
         let Task { seq, offset, len, work } = task;
         let mut read = 0;
         let mut corrupt = Vec::new();
+        let mut parts = Vec::new();
+        // If nothing but a digest wants the bytes, they are hashed while they are still near the processor.
+        let only_parts = self.parts && self.feeds.is_empty() && offset.is_multiple_of(Part::LEN as u64);
         let (run, states) = match work {
             Work::Run(state) => (Some(state), vec![Extent::new(offset, len, state)]),
             Work::Filled => {
                 read = len;
                 (None, Vec::new())
+            }
+            Work::Read(source, states) if states.is_empty() && only_parts => {
+                let mut all = Vec::new();
+                read = len;
+                for (i, whole) in lease.prepare(len as usize).chunks_mut(Part::LEN).enumerate() {
+                    let from = offset + (i * Part::LEN) as u64;
+                    let mut part = Part::new(from);
+                    for (j, slice) in whole.chunks_mut(NEAR).enumerate() {
+                        self.read(&*source, slice, from + (j * NEAR) as u64, &mut all, &mut corrupt)?;
+                        part.update(slice);
+                    }
+                    if whole.len() == Part::LEN {
+                        parts.push(part);
+                    }
+                }
+                (None, all)
             }
             Work::Read(source, states) => {
                 let mut all = Vec::new();
@@ -111,10 +133,9 @@ impl Worker {
         };
         drop(held);
         let lines = self.lines(&mut lease, offset, len, run, &states);
-        let parts = match self.parts && run.is_none() && offset.is_multiple_of(Part::LEN as u64) {
-            true => Part::of(offset, lease.bytes()),
-            false => Vec::new(),
-        };
+        if self.parts && parts.is_empty() && run.is_none() && offset.is_multiple_of(Part::LEN as u64) {
+            parts = Part::of(offset, lease.bytes());
+        }
         let unit = Arc::new(Unit { offset, len, run, lease, states, lines, parts });
         self.shared.deliver(seq, unit, read, corrupt);
         Ok(true)
