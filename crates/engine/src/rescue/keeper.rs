@@ -48,8 +48,10 @@ impl Keeper {
         let (back, buffers) = sync_channel(WAITING * 2);
         let thread = std::thread::spawn(move || {
             let mut work = Work { place, marks: RangeMap::new(), pass: Pass::Copy };
-            work.run(&taken, &back)?;
-            Ok(work.place.ledger)
+            let run = work.run(&taken, &back);
+            // What came before a target that takes no more is kept all the same.
+            let kept = work.commit().and_then(|()| work.map());
+            run.and(kept).map(|()| work.place.ledger)
         });
         Keeper { orders: Some(orders), buffers, thread: Some(thread) }
     }
@@ -115,7 +117,7 @@ impl Work {
                 }
                 Ok(Order::Pass(pass)) => self.pass = pass,
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
             if committed.elapsed() >= COMMIT {
                 self.commit()?;
@@ -126,8 +128,6 @@ impl Work {
                 }
             }
         }
-        self.commit()?;
-        self.map()
     }
 
     fn write(&self, bytes: &[u8], range: Range<u64>) -> Result<()> {

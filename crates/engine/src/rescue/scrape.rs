@@ -7,6 +7,9 @@ use super::yields::Yield;
 use std::ops::Range;
 use tintype_core::Result;
 
+/// So few units are tried to the end without asking whether it pays.
+const FEW: usize = 64;
+
 /// Below this share of units that give anything the rest is left as it is.
 const HOPELESS: f64 = 0.01;
 
@@ -33,7 +36,8 @@ impl Rescue<'_> {
         for units in [beside, between] {
             let mut brought = Yield::expecting(0.25, 8.0);
             for i in scattered(units.len()) {
-                let good = self.scrape_unit(units[i].clone(), &mut second)?;
+                let thorough = self.plan.exhaustive || units.len() <= FEW;
+                let good = self.scrape_unit(units[i].clone(), thorough, &mut second)?;
                 brought.count(good);
                 if good && again.share() > AGAIN {
                     self.at_once(units[i].clone(), &mut again)?;
@@ -61,7 +65,7 @@ impl Rescue<'_> {
     }
 
     /// True if any sector was read.
-    fn scrape_unit(&mut self, unit: Range<u64>, second: &mut Yield) -> Result<bool> {
+    fn scrape_unit(&mut self, unit: Range<u64>, thorough: bool, second: &mut Yield) -> Result<bool> {
         let sector = self.plan.sector;
         let mut good = false;
         let mut unit = unit;
@@ -70,7 +74,7 @@ impl Rescue<'_> {
             good = end < unit.end;
             // What is before the sector that failed, and touches nothing good.
             unit.end = end.saturating_sub(sector).max(unit.start);
-            if !self.plan.exhaustive || unit.is_empty() {
+            if !thorough || unit.is_empty() {
                 return Ok(good);
             }
         }
@@ -78,7 +82,7 @@ impl Rescue<'_> {
         good |= failed > unit.start;
         let mut at = failed + sector;
         while at < unit.end {
-            if !good && second.share() < SECOND_LOOK && !self.plan.exhaustive {
+            if !good && second.share() < SECOND_LOOK && !thorough {
                 return Ok(false);
             }
             let all = self.attempt(at..unit.end)?;
@@ -88,7 +92,7 @@ impl Rescue<'_> {
             if all {
                 return Ok(true);
             }
-            if !good && !self.plan.exhaustive {
+            if !good && !thorough {
                 return Ok(false);
             }
             let next = self.forward(at..unit.end, sector)?;
