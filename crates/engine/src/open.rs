@@ -3,7 +3,6 @@
 use crate::identity::{SourceId, stamp};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tintype_codec::digest::{Algorithm, digest};
 use tintype_core::layers::{Masked, Slice};
 use tintype_core::mapfile::{Gaps, Mapfile};
 use tintype_core::{Entry, Error, Format, Image, Limits, Locator, NoFiles, OpenRequest, Opener, Outlet};
@@ -142,7 +141,7 @@ pub fn open(text: &str, inputs: &Inputs) -> Result<Opened> {
     let mut map_digest = String::new();
     if let Some(map) = &inputs.map {
         let text = crate::map::read(&map.to_string_lossy())?;
-        map_digest = digest(Algorithm::Blake3, &text).to_hex();
+        map_digest = crate::map::digest(&text);
         let parsed = Mapfile::parse(&text, Gaps::Refused).map_err(|e| e.in_path(map))?;
         let known = parsed.extents_over(source.len());
         source = Arc::new(Masked::new(source, known));

@@ -95,9 +95,9 @@ impl Changes {
     /// Parses `OLD=NEW`, two words of signs: each of OLD becomes the one at the same place in NEW, whose last stands for all that
     /// are missing. A comma may stand for the equals sign, as ddrescuelog has it.
     pub fn parse(text: &str) -> Result<Self> {
-        let (old, new) = text
-            .split_once(['=', ','])
-            .ok_or_else(|| Error::usage(format!("{text:?} are no changes; they look like '*/=?', old and new statuses")))?;
+        let (old, new) = text.split_once(['=', ',']).ok_or_else(|| {
+            Error::usage(format!("{text:?} are no changes; they look like '*/=?', old and new statuses"))
+        })?;
         let (old, new) = (super::parse_statuses(old)?, super::parse_statuses(new)?);
         let new = |i: usize| new[i.min(new.len() - 1)];
         Ok(Changes(old.iter().enumerate().map(|(i, s)| (*s, new(i))).collect()))

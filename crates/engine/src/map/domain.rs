@@ -32,6 +32,13 @@ impl Domain {
         Domain(ranges)
     }
 
+    /// The part of it before `end`.
+    pub fn up_to(&self, end: u64) -> Self {
+        let mut ranges = self.0.clone();
+        ranges.clear(end..u64::MAX);
+        Domain(ranges)
+    }
+
     /// The end of the last byte that is meant.
     pub fn end(&self) -> u64 {
         self.0.iter().next_back().map_or(0, |(r, ())| r.end)

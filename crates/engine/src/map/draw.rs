@@ -15,8 +15,7 @@ pub struct Drawing {
 }
 
 /// The statuses, the one first that a cell shows before all others: what is lost must not vanish beside what was read.
-const LOUDEST: [Status; 5] =
-    [Status::Bad, Status::NonScraped, Status::NonTrimmed, Status::NonTried, Status::Finished];
+const LOUDEST: [Status; 5] = [Status::Bad, Status::NonScraped, Status::NonTrimmed, Status::NonTried, Status::Finished];
 
 /// Draws what is meant of `map` in at most `most > 0` cells.
 ///

@@ -1,13 +1,15 @@
 //! `map`: what can be done with mapfiles.
 //!
 //! Everything here is a value of maps: read with [`read`], restricted to a [`Domain`], combined by [`algebra`], told by [`stats`]
-//! and [`draw`], turned into other forms and back by [`forms`]. [`gather`] makes one image of several rescues.
+//! and [`draw`], turned into other forms and back by [`forms`]. [`gather`] makes one image of several rescues, and [`save`] writes what
+//! came of it.
 
 pub mod algebra;
 mod domain;
 pub mod draw;
 pub mod forms;
 pub mod gather;
+pub mod save;
 pub mod stats;
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,11 @@ pub fn read(path: &str) -> Result<Vec<u8>> {
         return Err(Error::limit(format!("is longer than {MOST_TEXT} bytes, so it is no map")).in_path(path));
     }
     Ok(bytes)
+}
+
+/// What a map is known by again, whatever its name.
+pub fn digest(text: &[u8]) -> String {
+    tintype_codec::digest::digest(tintype_codec::digest::Algorithm::Blake3, text).to_hex()
 }
 
 /// Parses signs of statuses, such as `-/`: at least one.
