@@ -12,6 +12,7 @@ mod image;
 mod interop_ewf;
 mod interop_packed;
 mod large;
+mod map;
 mod matrix;
 mod memory;
 mod restore;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         interop_ewf::topic,
         interop_packed::topic,
         large::topic,
+        map::topic,
         matrix::topic,
         memory::topic,
         restore::topic,
