@@ -45,7 +45,7 @@ impl Dice {
         of[self.below(of.len() as u64) as usize]
     }
 
-    /// A map from 0 to about `len` whose borders lie on multiples of `grain`, half of the time.
+    /// A map from 0 to `len` whose borders lie on multiples of `grain`, half of the time.
     fn map(&mut self, len: u64, grain: u64) -> Mapfile {
         let grain = self.one(&[1, grain]);
         let mut blocks = RangeMap::new();
@@ -55,6 +55,7 @@ impl Dice {
             blocks.set(at..at + run, self.one(&Status::ALL));
             at += run;
         }
+        blocks.clear(len..u64::MAX);
         let phase = self.one(&[Phase::Copying, Phase::Trimming, Phase::Scraping, Phase::Retrying, Phase::Finished]);
         Mapfile::new(Progress { pos: self.below(len), phase, pass: 1 + self.below(9) as u32 }, blocks)
     }
@@ -119,13 +120,18 @@ fn logic_agrees_with_ddrescuelog() {
     for _ in 0..60 {
         let scratch = Scratch::new();
         let a = put(&scratch, "a.map", &dice.map(LEN, 512));
-        let b = put(&scratch, "b.map", &dice.map(LEN, 512));
+        let len = dice.one(&[LEN, LEN / 2, LEN * 2]);
+        let b = put(&scratch, "b.map", &dice.map(len, 512));
         let (theirs, own) = dice.domain(&scratch, LEN);
         for (option, words) in [
             ("--xor-mapfile", &["xor"][..]),
             ("--and-mapfile", &["intersect"]),
             ("--or-mapfile", &["merge", "--finished-only"]),
         ] {
+            // What the second map does not reach, ddrescuelog takes for finished in both, against its manual.
+            if option == "--and-mapfile" && len < LEN {
+                continue;
+            }
             let other = format!("{option}={}", b.display());
             let theirs = tool("ddrescuelog", &[&other]).args(&theirs).arg(&a).ok();
             let own = map_verb(&[]).args(words).arg(&a).arg(&b).args(&own).ok();
@@ -137,8 +143,7 @@ fn logic_agrees_with_ddrescuelog() {
         let inverted = tool("ddrescuelog", &[&"-n", &b]).ok();
         let inverted = scratch.file("not-b.map", &inverted.stdout);
         let without = tool("ddrescuelog", &[&format!("--and-mapfile={}", inverted.display()), &a]).ok();
-        let (long, short) = (read(&a), read(&b));
-        if parse(&long).range().end <= parse(&short).range().end {
+        if len >= LEN {
             same_map(&without, &map_verb(&[&"subtract", &a, &b]).ok());
         }
     }
@@ -172,7 +177,10 @@ fn comparisons_agree_with_ddrescuelog() {
         let a = put(&scratch, "a.map", &first);
         let b = scratch.join("b.map");
         match i % 4 {
-            0 => drop(put(&scratch, "b.map", &dice.map(LEN, 512))),
+            0 => {
+                let len = dice.one(&[LEN, LEN / 2, LEN * 2]);
+                put(&scratch, "b.map", &dice.map(len, 512));
+            }
             // Differs where nothing is finished, or nowhere in the domain.
             1 => drop(std::fs::write(&b, tool("ddrescuelog", &[&"-a", &"?*/,-", &a]).ok().stdout)),
             2 => drop(std::fs::write(&b, tool("ddrescuelog", &[&"-a", &"+,-", &"-i", &"30000", &a]).ok().stdout)),
@@ -244,7 +252,8 @@ fn maps_of_lists_and_bitmaps_agree_with_ddrescuelog() {
         let len = size * (1 + dice.below(200));
         let numbers: Vec<String> = (0..dice.below(60)).map(|_| dice.below(250).to_string()).collect();
         let list = scratch.file("list", (numbers.join("\n") + "\n").as_bytes());
-        let bits: Vec<u8> = (0..1 + dice.below(30)).map(|_| dice.one(&[0, 0, 255, dice.0 as u8])).collect();
+        // No neighbours: ddrescuelog drops runs of bits of which a part lies outside the domain, and all that is listed in it.
+        let bits: Vec<u8> = (0..1 + dice.below(30)).map(|_| dice.below(256) as u8 & 0x55).collect();
         let bitmap = scratch.file("bitmap", &bits);
         let types = dice.one(&["+-", "-+", "+?", "/+"]);
         let (theirs, own) = match dice.below(3) {
@@ -332,7 +341,14 @@ fn filled_gaps_agree_with_ddrescuelog() {
             ));
         }
         let loose = scratch.file("loose.map", text.as_bytes());
+        let last = Mapfile::parse(text.as_bytes(), Gaps::Filled(Status::NonTried))
+            .ok()
+            .and_then(|map| map.blocks().iter().next_back().map(|(_, s)| s));
         for status in ["?", "-", "+"] {
+            // Then ddrescuelog goes on to the end of the world.
+            if last.map(|s| s.sign().to_string()).as_deref() == Some(status) {
+                continue;
+            }
             let run = tool("ddrescuelog", &[&format!("--complete-mapfile={status}"), &loose]).run();
             let own = map_verb(&[&"convert", &loose, &"--gaps", &status]).run();
             match run.code() {
@@ -404,7 +420,9 @@ fn what_is_a_mapfile_is_what_ddrescuelog_takes() {
             }
             (Some(2), Err(e)) => {
                 let line = run.stderr.split("line ").nth(1).and_then(|t| t.split(':').next()).unwrap_or_default();
-                let status_line = e.to_string().contains("no status line");
+                // A sweeping run is new in 1.30.
+                let sweeping = text.lines().find(|l| !l.trim().is_empty()).is_some_and(|l| l.contains('%'));
+                let status_line = sweeping || e.to_string().contains("no status line");
                 assert!(status_line || e.to_string().contains(&format!("line {line}:")), "{text:?}: {e}: {run}");
                 refused += 1;
             }
@@ -469,7 +487,7 @@ fn what_ddrescue_writes_when_it_is_stopped_is_written_again_to_the_byte() {
         }
         blocks.clear(bytes.len() as u64..u64::MAX);
         let model = put(&scratch, "model.map", &Mapfile::new(Progress::default(), blocks));
-        for errors in (0..60).step_by(1 + round) {
+        for errors in (round..60).step_by(3).chain((60..600).step_by(60)) {
             let (copy, map) = (scratch.join(format!("c{errors}")), scratch.join(format!("m{errors}.map")));
             let run = tool("ddrescue", &[&"-q", &"-r2", &"-c16", &"-H", &model, &"-X", &errors.to_string()]);
             run.args([&disk, &copy, &map]).run();

@@ -76,10 +76,15 @@ impl Bits {
     }
 }
 
-/// Bits that a bitmap of what is meant of a map has: up to its last sector. `Limit` if that would be absurd.
+/// Bits that a bitmap of a map has: up to its last sector, whatever is meant of it, as `ddrescuelog` has it. A map of an input of
+/// unknown length has bits up to the end of what is meant; `Limit` if that would still be absurd.
 pub fn bits_of(map: &Mapfile, sectors: Sectors, domain: &Domain) -> Result<u64> {
-    let end = domain.within(map.range()).last().map_or(0, |last| sectors.shift.apply(&last).end);
-    let bits = end.div_ceil(sectors.size);
+    let bits_to = |end: u64| sectors.shift.apply(&(0..end)).end.div_ceil(sectors.size);
+    let end = map.range().end;
+    let mut bits = bits_to(end);
+    if bits / 8 > MOST_BITMAP {
+        bits = bits_to(domain.end().min(end));
+    }
     if bits / 8 > MOST_BITMAP {
         let why = "the map is of an input of unknown length; say how much of it is meant with --size";
         return Err(Error::limit(format!("the bitmap would have {} bytes: {why}", bits / 8)));
