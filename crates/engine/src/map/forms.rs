@@ -101,7 +101,7 @@ pub fn write_bitmap(
 ) -> std::io::Result<()> {
     let mut number = 0;
     let mut byte = 0;
-    for run in runs.chain([bits..bits]) {
+    for run in runs.chain(std::iter::once(bits..bits)) {
         for (end, value) in [(run.start, 0), (run.end, 0xff)] {
             while number < end {
                 if number % 8 == 0 && end - number >= 8 {
