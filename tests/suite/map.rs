@@ -620,6 +620,7 @@ fn images_are_not_merged_with_foreign_maps() {
     refused(&[&long], &[&a], &new, "does not have");
     refused(&[&a_map, &a_map], &[&a], &new, "every map needs its image");
     refused(&[&a_map], &[&a], &a, "one of the inputs");
+    refused(&[&a_map], &[&a], Path::new("-"), "into a file");
     map_verb(&[&"merge", &a_map, &"--image", &a, &"--into", &new]).exits(2);
     same_bytes(&disk, &read(&a));
 }

@@ -90,6 +90,9 @@ fn images(args: &MergeArgs, into: &str, context: &Context<'_>) -> Result<Exit> {
             args.images.len()
         )));
     }
+    if into == "-" {
+        return Err(Error::usage("merged images go into a file, beside their map; name one"));
+    }
     let DomainArgs { domain: None, loose: false, offset: 0, size: None } = args.domain else {
         return Err(Error::usage("images are merged whole: --domain, --offset and --size are for maps alone"));
     };
