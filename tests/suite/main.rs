@@ -13,6 +13,7 @@ mod image;
 mod interop_ewf;
 mod interop_packed;
 mod large;
+mod map;
 mod matrix;
 mod memory;
 mod refusals;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         interop_ewf::topic,
         interop_packed::topic,
         large::topic,
+        map::topic,
         matrix::topic,
         memory::topic,
         refusals::topic,

@@ -12,6 +12,7 @@ pub mod identity;
 pub mod image;
 pub mod info;
 pub mod journal;
+pub mod map;
 pub mod open;
 pub mod pipeline;
 pub mod report;

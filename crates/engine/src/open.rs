@@ -3,9 +3,8 @@
 use crate::identity::{SourceId, stamp};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tintype_codec::digest::{Algorithm, digest};
 use tintype_core::layers::{Masked, Placed, Slice};
-use tintype_core::mapfile::parse_mapfile;
+use tintype_core::mapfile::{Gaps, Mapfile};
 use tintype_core::{Entry, Error, Format, Image, Limits, Locator, NoFiles, OpenRequest, Opener, Outlet};
 use tintype_core::{PARTIAL, PartName, Place, Result, Source, Watch};
 use tintype_device::folder::{Folder, Reach, Reading};
@@ -155,9 +154,11 @@ pub fn open(text: &str, inputs: &Inputs) -> Result<Opened> {
     let mut source = Arc::clone(&image.disk);
     let mut map_digest = String::new();
     if let Some(map) = &inputs.map {
-        let text = std::fs::read_to_string(map).map_err(|e| Error::io("cannot read the mapfile", e).in_path(map))?;
-        map_digest = digest(Algorithm::Blake3, text.as_bytes()).to_hex();
-        source = Arc::new(Masked::new(source, parse_mapfile(&text).map_err(|e| e.in_path(map))?));
+        let text = crate::map::read(&map.to_string_lossy())?;
+        map_digest = crate::map::digest(&text);
+        let parsed = Mapfile::parse(&text, Gaps::Refused).map_err(|e| e.in_path(map))?;
+        let known = parsed.extents_over(source.len());
+        source = Arc::new(Masked::new(source, known));
     }
     if let Some(part) = &locator.part {
         source = choose(&image, source, part).map_err(|e| e.in_path(&path))?;

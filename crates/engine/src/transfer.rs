@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tintype_codec::digest::{Algorithm, Digest, Hasher};
 use tintype_core::layers::{Concat, Masked, Slice};
-use tintype_core::mapfile::write_mapfile;
+use tintype_core::mapfile::{Heading, Mapfile};
 use tintype_core::{
     Covers, Error, Event, Extent, ExtentMap, Facts, Format, Kind, Outlet, Partial, Result, Seal, Sink, Source, State,
     Watch, extents,
@@ -424,7 +424,7 @@ fn finish(
             // of 2 TiB, and every recovery tool reads it.
             let map = (!proved.lost.is_empty()).then(|| {
                 let lost: Vec<Extent> = proved.lost.iter().collect();
-                write_mapfile(seal.len, &lost, &report::program())
+                Mapfile::of_losses(seal.len, &lost).text(&Heading::of(report::program()))
             });
             seconds(&mut report, clock);
             commit(files, journal, &written.files, map, &mut report, report_place)?;

@@ -33,6 +33,6 @@ impl Costs {
 
     /// How many small good reads a failing one is worth. A drive whose failures cost nothing is still spared them.
     pub fn reads_per_failure(&self) -> f64 {
-        (WEAR * self.failure / self.command.max(1e-6)).clamp(500.0, 40_000.0)
+        (WEAR * self.failure / self.command.max(1e-6)).clamp(2_000.0, 40_000.0)
     }
 }

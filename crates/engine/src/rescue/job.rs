@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tintype_codec::checksum::crc32;
+use tintype_core::mapfile::{Gaps, Heading, Mapfile};
 use tintype_core::{Aligned, Disk, Error, Event, Kind, Result, Source, Watch};
 
 /// What to rescue.
@@ -107,12 +108,12 @@ pub fn run(request: Request) -> Result<Rescued> {
             (ledger, Log::reopen(&journal, &found)?)
         }
     };
-    let head = format!(
-        "# Mapfile. Created by {}\n# Command line: {}\n# Start time:   {}\n",
-        program(),
-        one_line(&command),
-        header.started
-    );
+    let head = Heading {
+        program: program(),
+        command: command.join(" "),
+        started: header.started.clone(),
+        ..Heading::default()
+    };
     let kept = Ledger::copy(&ledger);
     let keeper = Keeper::spawn(Place { target, log, map: map.clone(), ledger: kept, head });
     let buffers = vec![Aligned::new(plan.longest as usize)];
@@ -169,10 +170,6 @@ pub fn run(request: Request) -> Result<Rescued> {
     })
 }
 
-fn one_line(command: &[String]) -> String {
-    command.join(" ").replace(['\n', '\r'], " ")
-}
-
 fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
@@ -187,7 +184,7 @@ enum Begun {
 
 /// Where an earlier run stopped, whoever made it. Refuses what does not belong together.
 fn begin(id: &SourceId, len: u64, image: &Path, map: &Path, journal: &Path) -> Result<Begun> {
-    let text = match std::fs::read_to_string(map) {
+    let text = match std::fs::read(map) {
         Ok(text) => Some(text),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
         Err(e) => return Err(Error::io("cannot read the mapfile", e).in_path(map)),
@@ -219,10 +216,7 @@ fn begin(id: &SourceId, len: u64, image: &Path, map: &Path, journal: &Path) -> R
             .in_path(journal));
         }
         // A map that was changed since was changed by somebody who knew more.
-        if text.is_none()
-            || text.as_ref().is_some_and(|t| Some(crc32(t.as_bytes())) == found.map)
-            || found.map.is_none()
-        {
+        if text.is_none() || text.as_ref().is_some_and(|t| Some(crc32(t)) == found.map) || found.map.is_none() {
             let mut ledger = Ledger::new(len);
             for (range, fate) in &found.ranges {
                 if range.end > len {
@@ -237,19 +231,18 @@ fn begin(id: &SourceId, len: u64, image: &Path, map: &Path, journal: &Path) -> R
     Ok(Begun::FromMap(ledger))
 }
 
-fn from_mapfile(text: &str, len: u64) -> Result<Ledger> {
+fn from_mapfile(text: &[u8], len: u64) -> Result<Ledger> {
     let mut ledger = Ledger::new(len);
-    for (range, status) in tintype_core::mapfile::blocks(text)? {
-        if range.start >= len && status != Status::Finished {
-            continue;
-        }
-        if range.end > len {
+    for (range, status) in Mapfile::parse(text, Gaps::Refused)?.blocks().iter() {
+        // What ddrescue does not know the end of goes on for ever.
+        if range.end > len && status != Status::NonTried {
             return Err(Error::corrupt(format!(
                 "names bytes up to {}, the drive has {len}: it belongs to another drive",
                 range.end
             )));
         }
-        ledger.set(range, Fate { status, tries: u8::from(status != Status::NonTried && status != Status::Finished) });
+        let tries = u8::from(!matches!(status, Status::NonTried | Status::Finished));
+        ledger.set(range.start.min(len)..range.end.min(len), Fate { status, tries });
     }
     Ok(ledger)
 }

@@ -2,12 +2,14 @@
 
 use super::log::Log;
 use super::{Fate, Ledger, Pass, Status};
+use crate::report::now;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tintype_core::mapfile::{self, Heading, Phase, Progress};
 use tintype_core::{Aligned, Disk, Error, RangeMap, Result};
 
 /// What a power cut may cost, in time.
@@ -32,7 +34,7 @@ pub(super) struct Place {
     pub map: PathBuf,
     pub ledger: Ledger,
     /// The head of the mapfile: who wrote it, with which command, and since when.
-    pub head: String,
+    pub head: Heading,
 }
 
 /// A thread that writes; the drive need not wait for the target.
@@ -151,40 +153,35 @@ impl Work {
     }
 }
 
-/// The mapfile of a ledger.
-pub(super) fn mapfile(ledger: &Ledger, head: &str, pass: Pass) -> String {
-    use std::fmt::Write as _;
+/// The text of a ledger's mapfile.
+pub(super) fn mapfile(ledger: &Ledger, heading: &Heading, pass: Pass) -> Vec<u8> {
+    let phase = match pass {
+        _ if ledger.total(Status::Finished) == ledger.len() => Phase::Finished,
+        // Sweeping has a sign of its own since ddrescue 1.30; all versions know this one.
+        Pass::Copy | Pass::Back | Pass::Sweep | Pass::Enclose | Pass::Rest => Phase::Copying,
+        Pass::Trim => Phase::Trimming,
+        Pass::Scrape => Phase::Scraping,
+        Pass::Retry => Phase::Retrying,
+    };
     let mut blocks = RangeMap::new();
     for (range, fate) in ledger.iter() {
         blocks.set(range, fate.status);
     }
-    let done = ledger.total(Status::Finished) == ledger.len();
-    let status = match pass {
-        _ if done => '+',
-        Pass::Copy | Pass::Back => '?',
-        Pass::Trim => '*',
-        Pass::Sweep | Pass::Enclose => '%',
-        Pass::Scrape => '/',
-        Pass::Retry => '-',
-        Pass::Rest => '?',
-    };
-    let mut text =
-        format!("{head}# current_pos  current_status  current_pass\n0x00000000     {status}               1\n");
-    text.push_str("#      pos        size  status\n");
-    for (range, status) in blocks.iter() {
-        let _ = writeln!(text, "{:#010X}  {:#010X}  {}", range.start, range.end - range.start, status.sign());
-    }
-    text.replace("0X", "0x")
+    let heading = Heading { now: now(), doing: pass.title().into(), ..heading.clone() };
+    let mut text = Vec::new();
+    mapfile::write(&heading, &Progress { phase, ..Progress::default() }, blocks.iter(), &mut text)
+        .expect("memory can be written");
+    text
 }
 
 /// Puts a text in the place of a file, so that there is always the old one or the new one.
-fn replace(path: &Path, text: &str) -> Result<()> {
+fn replace(path: &Path, text: &[u8]) -> Result<()> {
     use std::io::Write as _;
     let failed = |e| Error::io("cannot write the mapfile", e).in_path(path);
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let beside = PathBuf::from(name);
     let mut file = std::fs::File::create(&beside).map_err(failed)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    file.write_all(text).and_then(|()| file.sync_all()).map_err(failed)?;
     std::fs::rename(&beside, path).map_err(failed)
 }

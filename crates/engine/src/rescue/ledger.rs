@@ -44,6 +44,11 @@ impl Ledger {
         self.len
     }
 
+    /// True if there is not one byte.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Bytes in a status.
     pub fn total(&self, status: Status) -> u64 {
         self.totals[status as usize]

@@ -147,8 +147,8 @@ impl Log {
     }
 
     /// Says that the mapfile was written.
-    pub fn mapped(&mut self, map: &str) -> Result<()> {
-        self.append(&format!("m {:08x}\n", crc32(map.as_bytes())))
+    pub fn mapped(&mut self, map: &[u8]) -> Result<()> {
+        self.append(&format!("m {:08x}\n", crc32(map)))
     }
 
     fn append(&mut self, text: &str) -> Result<()> {

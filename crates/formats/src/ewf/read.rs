@@ -8,9 +8,10 @@ use super::scan::{Medium, Scan, Table, Weight, scan};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tintype_codec::deflate::Decompressor;
+use tintype_core::mapfile::{Gaps, Mapfile, Status};
 use tintype_core::{
     Checksums, Covers, Detail, Error, Extent, Facts, Image, Kind, Limits, OpenRequest, Result, Shape, Source, State,
-    StoredDigest, in_range, mapfile,
+    StoredDigest, in_range,
 };
 
 /// Most host bytes of one read.
@@ -529,10 +530,10 @@ fn sidecar(request: &OpenRequest, name: &str) -> Result<Option<tintype_core::Ext
     if source.len() > MOST_MAP {
         return Err(Error::limit("the mapfile is too long"));
     }
+    // Earlier versions wrote only what is lost.
     let mut bytes = vec![0; request.limits.allocate("a mapfile", source.len())?];
     source.read_at(&mut bytes, 0)?;
-    let text = String::from_utf8(bytes).map_err(|e| Error::corrupt("the mapfile is no text").because(e))?;
-    Ok(Some(mapfile::parse_mapfile(&text)?))
+    Ok(Some(Mapfile::parse(&bytes, Gaps::Filled(Status::Finished))?.extents()))
 }
 
 fn facts(scan: &Scan, medium: &Medium, geometry: &Geometry) -> Facts {

@@ -10,6 +10,7 @@ use super::read::MAP;
 use super::resume::{Told, state};
 use std::sync::Arc;
 use tintype_codec::checksum::adler32;
+use tintype_core::mapfile::{Heading, Mapfile};
 use tintype_core::{
     Checkpoint, CreateRequest, Encoder, Error, Extent, ExtentMap, Feed, File, Outlet, Piece, PieceBody, Result, Seal,
     Sink, State, States, Written,
@@ -332,11 +333,9 @@ impl Writer {
         if self.outlet.exists(&name)? {
             self.outlet.remove(&name)?;
         }
-        let mut text = "# Mapfile: ranges of the medium that could not be read.\n0x0 + 1\n".to_owned();
-        for range in lost.iter() {
-            let status = if range.state == State::Bad { '-' } else { '?' };
-            text.push_str(&format!("0x{:x} 0x{:x} {status}\n", range.offset, range.len));
-        }
+        let lost: Vec<_> = lost.iter().collect();
+        let len = lost.last().map_or(self.done, |last| last.end().max(self.done));
+        let text = Mapfile::of_losses(len, &lost).text(&Heading::of("tintype"));
         let file = self.outlet.create(&name)?;
         file.write_at(text.as_bytes(), 0)?;
         file.sync()?;

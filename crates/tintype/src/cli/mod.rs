@@ -9,6 +9,7 @@ mod hash;
 mod image;
 mod imaging;
 mod info;
+mod map;
 mod pages;
 mod rescue;
 mod restore;
@@ -64,6 +65,8 @@ enum Verb {
     Compare(compare::Args),
     /// Compute digests of the logical bytes
     Hash(hash::Args),
+    /// Show, combine, compare and convert ddrescue mapfiles
+    Map(map::Args),
     /// Write man pages or shell completions
     #[command(hide = true)]
     Pages(pages::Args),
@@ -111,6 +114,7 @@ fn run(cli: &Cli, stdout: Stdout) -> Result<Status> {
         Verb::Clone(args) => clone::run(args, &context),
         Verb::Compare(args) => compare::run(args, &context),
         Verb::Hash(args) => hash::run(args, &context),
+        Verb::Map(args) => map::run(args, &context),
         Verb::Pages(args) => pages::run(args, Cli::command()),
     }
 }
@@ -131,6 +135,7 @@ impl Verb {
             Verb::Image(args) => args.images.iter().any(|i| i == "-"),
             Verb::Convert(args) => args.target == "-",
             Verb::Restore(args) => args.drive == "-",
+            Verb::Map(args) => args.prints_a_map(),
             _ => false,
         };
         if image { Stdout::Image } else { Stdout::Results }
