@@ -34,8 +34,8 @@ tintype_tests::topic! {
     completions_and_man_pages_come_out: [],
 }
 
-const VERBS: [&str; 10] =
-    ["devices", "info", "image", "verify", "convert", "restore", "clone", "compare", "hash", "map"];
+const VERBS: [&str; 11] =
+    ["devices", "info", "image", "rescue", "verify", "convert", "restore", "clone", "compare", "hash", "map"];
 
 fn help_names_every_verb() {
     let out = ours(&[&"--help"]).ok().out();

@@ -211,10 +211,10 @@ fn another_drive_is_refused() {
     let (a, b) = (scratch.file("a", &sample(1 << 20, 302)), scratch.file("b", &sample(2 << 20, 303)));
     let image = scratch.join("t.img");
     ours(&[&"rescue", &a, &image]).ok();
-    let before = (read(&image), read(&scratch.join("t.img.map")));
+    let before = (read(&image), read(scratch.join("t.img.map")));
     let said = ours(&[&"rescue", &b, &image]).exits(2).stderr;
     assert!(said.contains("another drive"), "{said}");
-    assert!(before == (read(&image), read(&scratch.join("t.img.map"))), "nothing was touched");
+    assert!(before == (read(&image), read(scratch.join("t.img.map"))), "nothing was touched");
 }
 
 fn an_image_without_its_map_is_refused() {
@@ -267,7 +267,7 @@ fn a_drive_that_vanishes_and_comes_back() {
 fn a_full_target_keeps_what_is_there() {
     let scratch = Scratch::new();
     let (bytes, file) = backing(&scratch);
-    let mount = tintype_tests::Mount::tmpfs(&scratch.folder("small"), 8 << 20);
+    let mount = tintype_tests::Mount::tmpfs(scratch.folder("small"), 8 << 20);
     let image = mount.path().join("t.img");
     let map = scratch.join("t.map");
     let said = ours(&[&"rescue", &file, &image, &map, &"-q"]).exits(3).stderr;

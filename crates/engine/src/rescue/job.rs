@@ -179,7 +179,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 enum Begun {
     Anew,
     FromMap(Ledger),
-    FromJournal(Ledger, log::Found),
+    FromJournal(Ledger, Box<log::Found>),
 }
 
 /// Where an earlier run stopped, whoever made it. Refuses what does not belong together.
@@ -224,7 +224,7 @@ fn begin(id: &SourceId, len: u64, image: &Path, map: &Path, journal: &Path) -> R
                 }
                 ledger.set(range.clone(), *fate);
             }
-            return Ok(Begun::FromJournal(ledger, found));
+            return Ok(Begun::FromJournal(ledger, Box::new(found)));
         }
     }
     let ledger = from_mapfile(&text.unwrap_or_default(), len).map_err(|e| e.in_path(map))?;
