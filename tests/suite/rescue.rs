@@ -21,6 +21,7 @@ tintype_tests::topic! {
     a_drive_that_vanishes_and_comes_back: [Loop, Fuse, Tool("nbdfuse"), Tool("nbdkit")],
     a_full_target_keeps_what_is_there: [Root, Tool("mount")],
     onto_a_drive: [Loop],
+    two_at_once_are_one_too_many: [Loop, Fuse, Tool("nbdfuse"), Tool("nbdkit")],
     a_read_that_hangs_is_left_behind: [Fuse, Tool("nbdfuse"), Tool("nbdkit")],
 }
 
@@ -304,4 +305,19 @@ fn a_read_that_hangs_is_left_behind() {
     assert!(told.is_some(), "the read that hangs is in the map");
     drive.answer();
     running.wait();
+}
+
+fn two_at_once_are_one_too_many() {
+    let scratch = Scratch::new();
+    let (bytes, drive) = drive(&scratch, &Behaviour { rate: 2 << 20, ..Behaviour::default() });
+    let (image, journal) = (scratch.join("t.img"), scratch.join("t.img.map.journal"));
+    let running = ours(&[&"rescue", &drive.path(), &image, &"-q"]).start();
+    something_is_kept(&journal);
+    let said = ours(&[&"rescue", &drive.path(), &image, &"-q"]).exits(2).stderr;
+    assert!(said.contains("another run"), "{said}");
+    running.signal(Signal::KILL);
+    // It may be used again at once.
+    ours(&[&"rescue", &drive.path(), &image, &"-q", &"--max-time", &"1"]).exits(1);
+    running.wait();
+    check_map(&scratch.join("t.img.map"), &image, &bytes);
 }

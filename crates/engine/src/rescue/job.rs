@@ -6,6 +6,7 @@ use super::reader::{Heard, Reader};
 use super::{Drive, Fate, Ledger, Pass, Plan, Reply, Rescue, Status};
 use crate::identity::SourceId;
 use crate::report::{Range as Listed, now, program};
+use crate::target::Lock;
 use serde::Serialize;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -90,6 +91,16 @@ pub fn run(request: Request) -> Result<Rescued> {
     let journal = beside(&map, ".journal");
     let begun = begin(&id, len, &image, &map, &journal)?;
     let target: Arc<dyn Disk> = open_target(&image, len)?;
+    // A drive as target is held by its own open.
+    let _lock = match crate::open::medium_of(&image)? {
+        crate::open::Medium::File => Some(Lock::take(&image)?),
+        _ => None,
+    };
+    // Another run may have come further until the lock was free.
+    let begun = match begun {
+        Begun::Anew => Begun::Anew,
+        _ => begin(&id, len, &image, &map, &journal)?,
+    };
     let header =
         Header { program: program(), started: now(), source: id, target: image.to_string_lossy().into_owned() };
     let (ledger, log) = match begun {

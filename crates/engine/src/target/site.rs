@@ -3,6 +3,7 @@
 use crate::journal::JOURNAL;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tintype_core::{Error, Format, Opener, Outlet, PARTIAL, Result};
 use tintype_device::folder::{Folder, Reach};
 
@@ -132,7 +133,8 @@ pub fn check_name(path: &Path, format: &Format, prefix: Option<&str>) -> Result<
     let need = first.len() + more + longest;
     if need > most {
         let what = format!(
-            "the name is too long: with the endings of the files beside it while it is made it has {need} bytes, and {most}              are possible here; choose a name that is {} bytes shorter",
+            "the name is too long: with the endings of the files beside it while it is made it has {need} bytes, and {most} \
+             are possible here; choose a name that is {} bytes shorter",
             need - most
         );
         return Err(Error::usage(what).in_path(path));
@@ -145,18 +147,27 @@ pub struct Lock {
     _file: std::fs::File,
 }
 
+/// How long a run that was killed may take to go: its threads may be in the middle of a write.
+const GOING: Duration = Duration::from_secs(5);
+
 impl Lock {
     /// Locks the file at `path`, or says that another run has it.
     pub fn take(path: &Path) -> Result<Lock> {
         let file = std::fs::File::open(path).map_err(|e| Error::io("cannot open", e).in_path(path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: file }),
-            Err(std::fs::TryLockError::WouldBlock) => {
-                Err(Error::denied("another run of tintype is working on this target; wait for it, or stop it")
-                    .in_path(path))
+        let since = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(std::fs::TryLockError::WouldBlock) if since.elapsed() < GOING => {
+                    std::thread::park_timeout(Duration::from_millis(50));
+                }
+                Err(std::fs::TryLockError::WouldBlock) => {
+                    let what = "another run of tintype is working on this target; wait for it, or stop it";
+                    return Err(Error::denied(what).in_path(path));
+                }
+                // A file system without locks cannot keep a second run away; that is no reason to refuse the first.
+                Err(std::fs::TryLockError::Error(_)) => return Ok(Lock { _file: file }),
             }
-            // A file system without locks cannot keep a second run away; that is no reason to refuse the first.
-            Err(std::fs::TryLockError::Error(_)) => Ok(Lock { _file: file }),
         }
     }
 }
