@@ -35,9 +35,6 @@ pub struct Channel {
     pub(super) start: u64,
 }
 
-/// How often a command is sent again that the drive did not begin to carry out.
-const AGAIN: u32 = 5;
-
 impl Channel {
     /// The way to a drive that is open; `None` where the kernel has none, as for virtual drives.
     pub fn of(drive: &BlockSource) -> Result<Option<Channel>> {
@@ -78,23 +75,6 @@ impl Channel {
             Body::Admin(_) | Body::Io(_) => nvme_answer(wire::nvme(&self.fd, &mut allowed, timeout)),
         }
         .map_err(|e| Error::io("the kernel does not pass a command to the drive", e).in_path(&self.path))
-    }
-
-    /// Sends a command, and again while the drive has not begun to carry it out: after a reset it says so once, to everybody.
-    pub(super) fn ask<'a>(
-        &self,
-        mut command: impl FnMut() -> Command<'a>,
-        timeout: Duration,
-        consent: Option<&Consent>,
-    ) -> Result<Answer> {
-        let mut left = AGAIN;
-        loop {
-            let answer = self.send(command(), timeout, consent)?;
-            if left == 0 || !matches!(answer.outcome, Outcome::Attention | Outcome::Busy) {
-                return Ok(answer);
-            }
-            left -= 1;
-        }
     }
 
     /// The error for a question that was not answered.

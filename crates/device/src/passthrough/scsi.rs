@@ -80,8 +80,3 @@ pub(super) fn repeat<T: ?Sized>(
         left -= 1;
     }
 }
-
-/// TEST UNIT READY.
-pub(super) fn ready() -> Command<'static> {
-    Command::scsi(&[0; 6], Data::None)
-}

@@ -12,6 +12,7 @@
 
 mod copy;
 mod costs;
+mod drive;
 mod edges;
 mod enclosed;
 mod geometry;
@@ -29,6 +30,7 @@ mod sweep;
 mod tests;
 mod yields;
 
+pub use drive::{OpenDrive, Passthrough, open_drive};
 pub use job::{Limits, Request, Rescued, run};
 pub use ledger::{Fate, Ledger};
 pub use model::{Model, Played};
