@@ -7,7 +7,10 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
 # pack TREE ARCHIVE
-pack() { (cd "$1" && find . | "$busybox" cpio -o -H newc 2> /dev/null | gzip -1) > "$2.new" && mv "$2.new" "$2"; }
+pack() {
+  (cd "$1" && find . | "$busybox" cpio -o -H newc --quiet | gzip -1) > "$2.new"
+  mv "$2.new" "$2"
+}
 
 # with_libraries PROGRAM TREE: the program into TREE/bin, its libraries to where the loader looks for them.
 with_libraries() {
@@ -16,7 +19,8 @@ with_libraries() {
 }
 
 if [ "$1" = --program ]; then
-  out=$2 busybox=$2/busybox
+  out=$(cd "$2" && pwd)
+  busybox=$out/busybox
   tree=$(mktemp -d) && trap 'rm -rf "$tree"' EXIT
   with_libraries "$3" "$tree"
   strip "$tree/bin/"*
@@ -25,7 +29,7 @@ if [ "$1" = --program ]; then
 fi
 
 out=$1 meta=${2:-linux-image-6.12-amd64}
-mkdir -p "$out"
+mkdir -p "$out" && out=$(cd "$out" && pwd)
 image=$(apt-cache depends "$meta" | awk '$1 == "Depends:" && $2 ~ /^linux-image-/ {print $2; exit}')
 image=${image:-$meta}
 stamp="$image $(cat "$here/build.sh" "$here/init.sh" | cksum)"

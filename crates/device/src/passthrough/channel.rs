@@ -86,6 +86,16 @@ impl Channel {
         };
         Error::new(kind, format!("{what} is not told by the drive")).because(told).in_path(&self.path)
     }
+
+    /// The error for a setting that was not taken.
+    pub(super) fn refused(&self, what: &str, answer: &Answer) -> Error {
+        let told = Told { outcome: answer.outcome, spoken: answer.spoken };
+        let kind = match answer.outcome {
+            Outcome::Unsupported => tintype_core::Kind::Unsupported,
+            _ => tintype_core::Kind::Io,
+        };
+        Error::new(kind, format!("{what} cannot be changed")).because(told).in_path(&self.path)
+    }
 }
 
 fn scsi_answer(carried: std::io::Result<wire::Carried>) -> std::io::Result<Answer> {

@@ -18,10 +18,13 @@ mod answer;
 mod ata;
 mod channel;
 mod command;
+pub mod defects;
+pub mod health;
 mod nvme;
 mod outcome;
 mod scsi;
 mod sense;
+pub mod settings;
 mod source;
 mod wire;
 

@@ -1,5 +1,7 @@
 //! SCSI commands (SPC-5, SBC-4).
 
+use super::allow::Consent;
+use super::answer::Answer;
 use super::channel::Channel;
 use super::command::{Command, Data};
 use super::outcome::Outcome;
@@ -66,11 +68,7 @@ pub(super) fn capacity(channel: &Channel) -> Result<Capacity> {
 }
 
 /// Asks, and again while the drive only says that something happened before.
-pub(super) fn repeat<T: ?Sized>(
-    channel: &Channel,
-    room: &mut T,
-    command: fn(&mut T) -> Command<'_>,
-) -> Result<super::answer::Answer> {
+pub(super) fn repeat<T: ?Sized>(channel: &Channel, room: &mut T, command: fn(&mut T) -> Command<'_>) -> Result<Answer> {
     let mut left = 5;
     loop {
         let answer = channel.send(command(room), QUESTION, None)?;
@@ -78,5 +76,119 @@ pub(super) fn repeat<T: ?Sized>(
             return Ok(answer);
         }
         left -= 1;
+    }
+}
+
+/// TEST UNIT READY.
+pub(super) fn ready() -> Command<'static> {
+    Command::scsi(&[0; 6], Data::None)
+}
+
+/// Longest answer that is asked for.
+const ROOM: usize = 8192;
+
+/// A log page without its header; empty where the drive does not know it.
+pub(super) fn log(channel: &Channel, page: u8, subpage: u8) -> Result<Vec<u8>> {
+    let mut room = vec![0; ROOM];
+    let [m, n] = (ROOM as u16).to_be_bytes();
+    // Cumulative values, not saved.
+    let cdb = [0x4D, 0, 0x40 | page, subpage, 0, 0, 0, m, n, 0];
+    let answer = channel.send(Command::scsi(&cdb, Data::In(&mut room)), QUESTION, None)?;
+    let came = ROOM.saturating_sub(answer.missing as usize);
+    if answer.outcome != Outcome::Done || came < 4 || room[0] & 0x3F != page {
+        return Ok(Vec::new());
+    }
+    let len = usize::from(u16::from_be_bytes([room[2], room[3]])).min(came - 4);
+    Ok(room[4..4 + len].to_vec())
+}
+
+/// The parameters of a log page: code and value.
+pub(super) fn parameters(mut page: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let [c1, c0, _, len, rest @ ..] = page else { return None };
+        let (value, next) = rest.split_at(usize::from(*len).min(rest.len()));
+        page = next;
+        Some((u16::from_be_bytes([*c1, *c0]), value))
+    })
+}
+
+/// GET LBA STATUS (16) of one kind from `lba` on: an address, how many blocks, and the status byte. Empty where it is not known.
+pub(super) fn lba_status(channel: &Channel, lba: u64, kind: u8) -> Result<Vec<(u64, u64)>> {
+    let mut room = vec![0; ROOM];
+    let mut cdb = [0; 16];
+    (cdb[0], cdb[1], cdb[14]) = (0x9E, 0x12, kind);
+    cdb[2..10].copy_from_slice(&lba.to_be_bytes());
+    cdb[10..14].copy_from_slice(&(ROOM as u32).to_be_bytes());
+    let answer = channel.send(Command::scsi(&cdb, Data::In(&mut room)), QUESTION, None)?;
+    if answer.outcome != Outcome::Done {
+        return Ok(Vec::new());
+    }
+    let came = ROOM.saturating_sub(answer.missing as usize);
+    Ok(parse_lba_status(&room[..came], kind))
+}
+
+fn parse_lba_status(bytes: &[u8], kind: u8) -> Vec<(u64, u64)> {
+    let Some(head) = bytes.get(..8) else { return Vec::new() };
+    let told = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
+    // A drive that does not know kinds answers with all blocks; the one that does says so (RTP).
+    if kind != 0 && head[7] & 1 == 0 {
+        return Vec::new();
+    }
+    let list = &bytes[8..bytes.len().min(told.saturating_add(4).max(8))];
+    let wide = |d: &[u8]| u64::from_be_bytes(d[..8].try_into().expect("eight bytes"));
+    list.chunks_exact(16).map(|d| (wide(d), u64::from(u32::from_be_bytes([d[8], d[9], d[10], d[11]])))).collect()
+}
+
+/// Mode page 01h, error recovery, as it is now, header of the page included.
+pub(super) fn recovery_page(channel: &Channel) -> Result<Option<Vec<u8>>> {
+    let mut room = [0; 252];
+    // Without block descriptors.
+    let cdb = [0x5A, 0x08, 0x01, 0, 0, 0, 0, 0, room.len() as u8, 0];
+    let answer = channel.send(Command::scsi(&cdb, Data::In(&mut room)), QUESTION, None)?;
+    Ok((answer.outcome == Outcome::Done).then(|| parse_mode(&room, 0x01)).flatten())
+}
+
+fn parse_mode(bytes: &[u8], page: u8) -> Option<Vec<u8>> {
+    let descriptors = usize::from(u16::from_be_bytes([*bytes.get(6)?, *bytes.get(7)?]));
+    let found = bytes.get(8 + descriptors..)?;
+    let len = 2 + usize::from(*found.get(1)?);
+    (found[0] & 0x7F == page && len >= 4).then(|| found.get(..len).map(<[u8]>::to_vec))?
+}
+
+/// Sets mode page 01h until the drive is switched off.
+pub(super) fn set_recovery_page(channel: &Channel, page: &[u8], consent: &Consent) -> Result<Answer> {
+    let mut out = vec![0; 8];
+    out.extend_from_slice(page);
+    // "Saveable" is an answer of the drive, no request.
+    out[8] &= 0x7F;
+    let cdb = [0x55, 0x10, 0, 0, 0, 0, 0, 0, out.len() as u8, 0];
+    channel.send(Command::scsi(&cdb, Data::Out(&out)), QUESTION, Some(consent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::passthrough::command::Body;
+
+    #[test]
+    fn the_long_form_is_used_where_the_short_one_does_not_reach() {
+        let mut room = [0; 4096];
+        let cdb = |lba, blocks, room: &mut [u8]| match read(lba, blocks, room).body {
+            Body::Scsi(cdb, len) => cdb[..usize::from(len)].to_vec(),
+            _ => panic!("no SCSI command"),
+        };
+        assert_eq!(cdb(0x4E20, 8, &mut room), [0x28, 0, 0, 0, 0x4E, 0x20, 0, 0, 8, 0]);
+        assert_eq!(cdb(u64::from(u32::MAX), 1, &mut room)[..10], [0x88, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF]);
+        assert_eq!(cdb(1 << 40, 65_536, &mut room), [0x88, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn answers_that_are_cut_are_survived() {
+        for len in 0..64 {
+            let bytes: Vec<u8> = (0..len).map(|n| n * 37).collect();
+            parse_mode(&bytes, 1);
+            parse_lba_status(&bytes, 0x10);
+            parameters(&bytes).for_each(drop);
+        }
     }
 }
