@@ -184,8 +184,8 @@ mod tests {
 
     #[test]
     fn answers_that_are_cut_are_survived() {
-        for len in 0..64 {
-            let bytes: Vec<u8> = (0..len).map(|n| n * 37).collect();
+        for len in 0..64_u8 {
+            let bytes: Vec<u8> = (0..len).map(|n: u8| n.wrapping_mul(37)).collect();
             parse_mode(&bytes, 1);
             parse_lba_status(&bytes, 0x10);
             parameters(&bytes).for_each(drop);
