@@ -29,20 +29,20 @@ pub(super) struct Task {
 }
 
 impl Task {
-    /// The command block. The registers come back with the answer (CK_COND).
+    /// The command block.
     pub fn cdb(&self) -> [u8; 16] {
         let [_, _, l5, l4, l3, l2, l1, l0] = self.lba.to_be_bytes();
         let [f1, f0] = self.feature.to_be_bytes();
         let [c1, c0] = self.count.to_be_bytes();
         let extended = u8::from(self.count > 0xFF || self.lba >= 1 << 28 || is_extended(self.command));
-        // The registers come back (CK_COND); as many blocks as COUNT says, of 512 bytes unless sectors are read (T_TYPE).
-        let flags = 0x20
-            | match self.protocol {
-                Protocol::NonData => 0,
-                Protocol::PioIn => 0x08 | 0x04 | 0x02,
-                Protocol::PioOut => 0x04 | 0x02,
-                Protocol::Dma => 0x10 | 0x08 | 0x04 | 0x02,
-            };
+        // As many blocks as COUNT says, of 512 bytes unless sectors are read (T_TYPE). Where there is no data to ask for, the
+        // registers come back (CK_COND); with data they come with a failure anyway, and some controllers make one of the asking.
+        let flags = match self.protocol {
+            Protocol::NonData => 0x20,
+            Protocol::PioIn => 0x08 | 0x04 | 0x02,
+            Protocol::PioOut => 0x20 | 0x04 | 0x02,
+            Protocol::Dma => 0x10 | 0x08 | 0x04 | 0x02,
+        };
         [
             PASS_THROUGH,
             (self.protocol as u8) << 1 | extended,
@@ -197,7 +197,7 @@ mod tests {
         let mut room = [0; 4096];
         let command = read(0x6655_4433_2211, 8, &mut room);
         // LBA (31:24), (7:0), (39:32), (15:8), (47:40), (23:16) from the eighth byte on.
-        let want = [0x85, 0x0D, 0x3E, 0, 0, 0, 8, 0x44, 0x11, 0x55, 0x22, 0x66, 0x33, 0x40, 0x25, 0];
+        let want = [0x85, 0x0D, 0x1E, 0, 0, 0, 8, 0x44, 0x11, 0x55, 0x22, 0x66, 0x33, 0x40, 0x25, 0];
         assert_eq!(command.body, Body::Scsi(want, 16));
     }
 }

@@ -79,7 +79,8 @@ fn of_nvme(page: &[u8; 512]) -> Report {
         hours: Some(wide(128)),
         uncorrected: Some(wide(160)),
         used: Some(page[5]),
-        spare: Some(page[3]),
+        // A drive without a threshold keeps no count.
+        spare: (page[4] > 0).then_some(page[3]),
         ..Report::default()
     }
 }
