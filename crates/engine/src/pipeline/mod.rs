@@ -16,6 +16,7 @@ mod lease;
 mod plan;
 mod worker;
 
+pub(crate) use worker::is_zero;
 pub use isolate::{OnCorrupt, Policy, Replace, read_isolated};
 pub use lane::{Journaling, LaneEnd};
 

@@ -182,13 +182,7 @@ impl Committer {
 }
 
 /// Writes the mapfile of `fates` under its fresh name; returns its CRC-32.
-fn write_map(
-    outlet: &dyn Outlet,
-    name: &str,
-    fates: &RangeMap<Fate>,
-    heading: &Heading,
-    pass: Pass,
-) -> Result<u32> {
+fn write_map(outlet: &dyn Outlet, name: &str, fates: &RangeMap<Fate>, heading: &Heading, pass: Pass) -> Result<u32> {
     let phase = match pass {
         _ if fates.iter().all(|(_, f)| f.status == Status::Finished) => Phase::Finished,
         // Sweeping has a sign of its own since ddrescue 1.30; all versions know this one.

@@ -7,6 +7,9 @@ const AT_FIRST: u64 = 64 << 20;
 const AFTER_FAILURE: u64 = 1 << 30;
 const DOUBLED: u32 = 4;
 
+/// Shorter reads say nothing of how fast a drive is.
+const LONG: u64 = 64 << 10;
+
 /// A read that takes so many times as long as usual, and so many seconds more, is slow.
 const SLOW: f64 = 8.0;
 const SLOW_SECONDS: f64 = 0.05;
@@ -37,6 +40,10 @@ impl Health {
 
     /// A read was good.
     pub fn good(&mut self, bytes: u64, seconds: f64) {
+        if bytes < LONG {
+            self.run = self.run.saturating_add(bytes);
+            return;
+        }
         if self.reads >= USUAL / 4.0 && seconds > SLOW * self.usual(bytes) + SLOW_SECONDS {
             // It may have been busy elsewhere: that is forgiven sooner than a failure.
             self.run = 0;

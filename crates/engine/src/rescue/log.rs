@@ -47,6 +47,9 @@ pub struct Header {
     pub source: SourceId,
     /// The image.
     pub target: String,
+    /// Which drive the image is, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub medium: Option<SourceId>,
 }
 
 /// What a journal says.
@@ -73,7 +76,8 @@ pub(super) fn read(outlet: &dyn Outlet, name: &str) -> Result<Option<Found>> {
         return Err(Error::limit(format!("is longer than {MOST} bytes, so it is no journal")).in_path(name));
     }
     let mut lines = Lines { text: BufReader::with_capacity(1 << 20, Reading { file, at: 0, len }), line: Vec::new() };
-    let wrong = |why: &str| Error::corrupt(format!("{why}; move it away, and the mapfile is what counts")).in_path(name);
+    let wrong =
+        |why: &str| Error::corrupt(format!("{why}; move it away, and the mapfile is what counts")).in_path(name);
     let failed = |e| Error::io("cannot read the journal", e).in_path(name);
     let mut valid = 0;
     if lines.next().map_err(failed)?.is_none_or(|line| line != MAGIC.as_bytes()) {
@@ -200,6 +204,11 @@ impl Log {
         let file = outlet.reopen(name)?;
         file.set_len(found.valid)?;
         Ok(Log { outlet, name: name.to_owned(), header: found.header.clone(), file, at: found.valid })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// What it belongs to.
