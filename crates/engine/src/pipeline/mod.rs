@@ -16,9 +16,9 @@ mod lease;
 mod plan;
 mod worker;
 
-pub(crate) use worker::is_zero;
 pub use isolate::{OnCorrupt, Policy, Replace, read_isolated};
 pub use lane::{Journaling, LaneEnd};
+pub(crate) use worker::is_zero;
 
 use crate::pipeline::digests::DigestThread;
 use crate::pipeline::lane::LaneThread;
