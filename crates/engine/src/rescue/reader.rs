@@ -99,7 +99,7 @@ impl Reader {
             if let Some(heard) = self.settle(around)? {
                 return Ok(heard);
             }
-            if let Some(heard) = self.from_kept(&range, around) {
+            if let Some(heard) = self.take_kept(&range, around) {
                 return Ok(heard);
             }
             self.ask(range, around);
@@ -191,7 +191,7 @@ impl Reader {
     }
 
     /// What was read before, if it is all there.
-    fn from_kept(&mut self, range: &Range<u64>, around: &mut Around<'_>) -> Option<Heard> {
+    fn take_kept(&mut self, range: &Range<u64>, around: &mut Around<'_>) -> Option<Heard> {
         let i = self.kept.iter().position(|k| k.range.start <= range.start && range.end <= k.range.end)?;
         let (kept, len) = (&self.kept[i], (range.end - range.start) as usize);
         let from = (range.start - kept.range.start) as usize;
