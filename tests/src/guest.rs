@@ -58,12 +58,13 @@ impl GuestDrive {
     /// What makes the bytes of it.
     fn block_words(&self) -> Vec<String> {
         let file = json!({"driver": "file", "filename": self.file, "node-name": format!("file-{}", self.serial)});
-        let errors: Vec<Value> = self
-            .bad
-            .iter()
-            .map(|s| json!({"event": "none", "iotype": "read", "errno": 5, "sector": s, "once": false}))
-            .collect();
-        let broken = json!({"driver": "blkdebug", "image": file, "inject-error": errors, "node-name": format!("broken-{}", self.serial)});
+        let error = |s: &u64| json!({"event": "none", "iotype": "read", "errno": 5, "sector": s, "once": false});
+        let errors: Vec<Value> = self.bad.iter().map(error).collect();
+        let mut broken = json!({"driver": "blkdebug", "image": file, "node-name": format!("broken-{}", self.serial)});
+        // It takes no empty list.
+        if !errors.is_empty() {
+            broken["inject-error"] = errors.into();
+        }
         let mut words = Vec::new();
         let whole = match self.rate {
             0 => {
