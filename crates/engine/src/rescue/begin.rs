@@ -123,7 +123,8 @@ fn known(site: &Site, id: &SourceId, len: u64, image: &Path, there: There) -> Re
     // A map that was changed since was changed by somebody who knew more.
     let ours = |text: &Vec<u8>| found.maps.is_empty() || found.maps.contains(&crc32(text));
     if let Some(text) = text.filter(|text| !ours(text)) {
-        if older(&map, &site.folder.join(&journal)) {
+        // A journal that has lost its end may know an older mapfile only.
+        if found.ignored == 0 && older(&map, &site.folder.join(&journal)) {
             return Err(Error::corrupt(
                 "is not what was written, and nobody has written it since: it is damaged; move it away, and what the journal \
                  beside it says is what counts (or touch it, if it is meant)",

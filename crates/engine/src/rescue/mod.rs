@@ -16,6 +16,7 @@ mod copy;
 mod costs;
 #[cfg(test)]
 mod crash;
+mod drive;
 mod edges;
 mod enclosed;
 mod geometry;
@@ -34,6 +35,7 @@ mod sweep;
 mod tests;
 mod yields;
 
+pub use drive::{OpenDrive, Passthrough, open_drive};
 pub use job::{Limits, Request, Rescued, run};
 pub use ledger::{Fate, Ledger};
 pub use model::{Model, Played};
