@@ -24,13 +24,16 @@ pub enum Step {
     Mark(u64),
 }
 
+/// What a file that is open is called now.
+type Name = Arc<Mutex<Option<String>>>;
+
 /// An outlet that records what is done to it.
 #[derive(Clone, Default)]
 pub struct Recorder {
     inner: MemoryOutlet,
     steps: Arc<Mutex<Vec<Step>>>,
     // Of files that were opened; one that was replaced or removed has none.
-    names: Arc<Mutex<Vec<Arc<Mutex<Option<String>>>>>>,
+    names: Arc<Mutex<Vec<Name>>>,
 }
 
 impl Recorder {
@@ -139,7 +142,7 @@ impl Recorder {
 }
 
 struct Recorded {
-    name: Arc<Mutex<Option<String>>>,
+    name: Name,
     file: Arc<dyn File>,
     recorder: Recorder,
 }
