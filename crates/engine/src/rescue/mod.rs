@@ -23,10 +23,12 @@ mod geometry;
 mod health;
 mod job;
 mod keeper;
+mod ladder;
 mod ledger;
 mod log;
 mod model;
 mod passes;
+mod prepare;
 mod reader;
 mod retry;
 mod scrape;
@@ -35,11 +37,13 @@ mod sweep;
 mod tests;
 mod yields;
 
-pub use drive::{OpenDrive, Passthrough, open_drive};
+pub use drive::{OpenDrive, Passthrough, Settings, Treatment, open_drive, open_treated};
 pub use job::{Limits, Request, Rescued, run};
+pub use ladder::{Laddered, Patience, Rungs, Step};
 pub use ledger::{Fate, Ledger};
 pub use model::{Model, Played};
 pub use passes::{Pass, Plan, Rescue};
+pub use prepare::Prepared;
 
 use std::ops::Range;
 pub use tintype_core::mapfile::Status;

@@ -1,5 +1,7 @@
 //! `rescue DRIVE IMAGE [MAP]`
 
+mod treatment;
+
 use super::Context;
 use super::common::size;
 use super::domain::DomainArgs;
@@ -53,6 +55,8 @@ pub struct Args {
     /// Read by commands to the drive itself, each tried once
     #[arg(long, value_name = "HOW", value_enum, default_value_t = PassthroughName::Auto, help_heading = "Rescue")]
     passthrough: PassthroughName,
+    #[command(flatten)]
+    treatment: treatment::TreatmentArgs,
     /// Stop after N failed reads
     #[arg(long, value_name = "N", help_heading = "Rescue")]
     max_errors: Option<u64>,
@@ -121,7 +125,13 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
         Duration::try_from_secs_f64(value).map_err(|e| Error::usage(format!("{name} {value}: {e}")))
     };
     let timeout = seconds("--read-timeout", args.read_timeout)?;
-    let drive = rescue::open_drive(&args.source, args.passthrough.how(), timeout, &*context.watch)?;
+    let map = args.map.clone().unwrap_or_else(|| {
+        let mut name = args.image.as_os_str().to_owned();
+        name.push(".map");
+        PathBuf::from(name)
+    });
+    let watch = Arc::clone(&context.watch) as Arc<dyn Watch>;
+    let (drive, _prepared) = args.treatment.open(&args.source, args.passthrough.how(), timeout, &map, watch)?;
     let source = drive.source;
     let shape = source.shape();
     let physical = args.sector.unwrap_or(u64::from(shape.physical));
@@ -136,11 +146,6 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
     plan.exhaustive = args.exhaustive;
     plan.retries = args.retries;
     plan.passes.retain(|pass| !args.without.iter().any(|name| name.pass() == *pass));
-    let map = args.map.clone().unwrap_or_else(|| {
-        let mut name = args.image.as_os_str().to_owned();
-        name.push(".map");
-        PathBuf::from(name)
-    });
     let rescued = rescue::run(rescue::Request {
         locator: args.source.to_string_lossy().into_owned(),
         path: Some(args.source.clone()),
