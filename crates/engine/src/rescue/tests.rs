@@ -10,6 +10,8 @@ pub(super) struct Bench {
     pub reads: u64,
     /// The run ends after so many.
     pub most: u64,
+    /// Tells nothing of how long reads took.
+    pub blind: bool,
     pub failures: u64,
     pub got: u64,
     /// (bytes, seconds, failures) after every good read.
@@ -25,6 +27,7 @@ impl Bench {
             clock: 0.0,
             reads: 0,
             most: 50_000_000,
+            blind: false,
             failures: 0,
             got: 0,
             curve: Vec::new(),
@@ -56,7 +59,8 @@ impl Drive for Bench {
         } else {
             self.failures += 1;
         }
-        Ok(Reply { good: if played.good { len } else { 0 }, failed: !played.good, seconds: played.seconds })
+        let seconds = if self.blind { 5e-5 + len as f64 * 2e-10 } else { played.seconds };
+        Ok(Reply { good: if played.good { len } else { 0 }, failed: !played.good, seconds })
     }
 
     fn mark(&mut self, _: Range<u64>, _: Fate) -> tintype_core::Result<()> {
@@ -225,6 +229,7 @@ fn show_curves() {
         let text = std::fs::read_to_string(path).unwrap();
         let len: u64 = text.lines().next().and_then(|l| l.split("size ").nth(1)).unwrap().trim().parse().unwrap();
         let mut bench = Bench::new(Model::parse(&text).unwrap(), len);
+        bench.blind = std::env::var_os("RESCUE_BLIND").is_some();
         let total = bench.model.recoverable(0..len);
         let clock = std::time::Instant::now();
         let mut rescue = Rescue::new(&mut bench, Ledger::new(len), Plan::new(512, 512));
@@ -241,8 +246,55 @@ fn show_curves() {
         for share in [0.5, 0.9, 0.99, 0.999, 0.9999, 1.0] {
             println!("  {:7} % {:?}", share * 100.0, bench.until(share));
         }
+        let stem = std::path::Path::new(path).file_stem().unwrap().to_string_lossy().into_owned();
+        for peer in ["dd512", "dd4096"] {
+            let name = format!("{}/curves/{peer}-{stem}.curve", std::path::Path::new(path).parent().unwrap().display());
+            if let Ok(text) = std::fs::read_to_string(name) {
+                behind(&bench, peer, &text, total);
+            }
+        }
         for (pass, got, seconds, failures) in &bench.passes {
             println!("    {pass:?} begins: {:.4} % {seconds:.1} s {failures}", *got as f64 * 100.0 / total as f64);
         }
     }
+}
+
+/// Where a peer had more after the same number of failed reads.
+fn behind(bench: &Bench, peer: &str, text: &str, total: u64) {
+    let steps: Vec<(u64, u64)> = text
+        .lines()
+        .skip(1)
+        .map(|l| l.split_once(' ').map(|(n, g)| (n.parse().unwrap(), g.parse().unwrap())).unwrap())
+        .collect();
+    let mut worst = (0.0, 0);
+    let mut points: Vec<u64> = Vec::new();
+    let (mut checked, mut index, mut last) = (0, 0, 0);
+    for (failures, got) in steps {
+        while index < bench.curve.len() && bench.curve[index].2 <= failures {
+            last = bench.curve[index].0;
+            index += 1;
+        }
+        if (got as f64) < 0.9 * total as f64 {
+            continue;
+        }
+        checked += 1;
+        if last < got {
+            points.push(failures);
+            let deficit = (got - last) as f64 * 100.0 / total as f64;
+            if deficit > worst.0 {
+                worst = (deficit, failures);
+            }
+        }
+    }
+    if std::env::var_os("RESCUE_POINTS").is_some() {
+        println!("{points:?}");
+    }
+    println!(
+        "  {peer}: behind at {} of {checked} points ({:?} to {:?}), worst {:.3} % at {}",
+        points.len(),
+        points.first(),
+        points.last(),
+        worst.0,
+        worst.1
+    );
 }
