@@ -9,6 +9,10 @@ use tintype_core::Result;
 /// Of what is read, failing reads may leave behind this share: the more often reads fail, the shorter they get.
 const LEFT_BEHIND: f64 = 0.0008;
 
+/// What follows a failure is left for later, this much of it, and twice as much for every further failure in a row: the same as
+/// ddrescue leaves where nothing tells it better.
+const COMPANY: u64 = 64 << 10;
+
 /// How far ahead to go after a failure.
 struct Jump {
     first: u64,
@@ -16,6 +20,8 @@ struct Jump {
     next: u64,
     // Good bytes since the last failure.
     run: u64,
+    // What is left after the next failure where they stand alone.
+    company: u64,
     // Where the failures that belong together began, and how many they are.
     chain: Option<(Range<u64>, u32)>,
 }
@@ -23,11 +29,12 @@ struct Jump {
 impl Jump {
     fn new(len: u64, unit: u64) -> Self {
         let first = (len / 512).clamp(64 << 10, 64 << 20).next_multiple_of(unit);
-        Jump { first, most: (len / 100).max(first).next_multiple_of(unit), next: first, run: 0, chain: None }
+        Jump { first, most: (len / 100).max(first).next_multiple_of(unit), next: first, run: 0, company: COMPANY, chain: None }
     }
 
     fn good(&mut self, bytes: u64) {
         self.run += bytes;
+        self.company = COMPANY;
         if self.run >= self.first {
             self.next = self.first;
             self.chain = None;
@@ -134,15 +141,15 @@ impl Rescue<'_> {
                 landed = false;
                 continue;
             }
-            let near = jump.chain.is_some() && jump.run < jump.first;
-            if self.isolated.share() > 0.7 && jump.chain.is_some() {
+            if self.isolated.share() > 0.7 {
                 self.isolated.count(jump.run >= jump.first / 4);
             }
-            if self.isolated.share() > 0.7 && !near {
-                // Errors stand alone here: what comes next is good.
+            if self.isolated.share() > 0.7 {
+                // Errors stand alone here: what comes soon is good.
                 jump.chain = Some((at..end, 1));
                 jump.run = 0;
-                at = end;
+                at = (end.next_multiple_of(COMPANY) + jump.company).min(hole.end);
+                jump.company = (jump.company * 2).min(jump.most);
                 landed = false;
                 continue;
             }
@@ -227,7 +234,12 @@ impl Rescue<'_> {
     /// Into the holes from behind, until the first failure in each.
     pub(super) fn back(&mut self) -> Result<()> {
         if self.isolated.share() > 0.5 {
-            // Behind single errors it is the near ends that are good, and forwards is faster.
+            // Behind single errors forwards is as good, and faster.
+            let mut at = 0;
+            while let Some(hole) = self.ledger.next(Status::NonTried, at) {
+                at = hole.end;
+                self.forward(hole, self.read_size())?;
+            }
             return Ok(());
         }
         let mut at = self.ledger.len();
