@@ -67,6 +67,16 @@ impl Rescue<'_> {
         self.forward(failed, self.plan.unit)
     }
 
+    /// The same to the sector where errors stand alone: a unit that failed would only fail once more for its sectors.
+    fn find_alone(&mut self, failed: Range<u64>) -> Result<u64> {
+        let sectors = (failed.end - failed.start) as f64 / 2.0 / self.plan.sector as f64;
+        if self.isolated.share() > 0.5 && sectors < self.costs.reads_per_failure() {
+            self.forward(failed, self.plan.sector)
+        } else {
+            self.find_start(failed)
+        }
+    }
+
     /// The exact start of what begins to fail in the unit at `start`: one failure more.
     pub(super) fn refine_start(&mut self, start: u64) -> Result<u64> {
         match self.ledger.at(start.min(self.ledger.len() - 1)) {
@@ -96,9 +106,11 @@ impl Rescue<'_> {
             at = failed.end;
             let mut rest = failed.clone();
             if self.good_before(rest.start) {
-                rest.start = self.find_start(rest.clone())?;
-                // The unit that failed.
-                rest.start = (rest.start + self.plan.unit).min(rest.end);
+                rest.start = self.find_alone(rest.clone())?;
+                if rest.start < rest.end {
+                    // Behind what failed alone.
+                    rest.start = self.ledger.at(rest.start).0.end.min(rest.end);
+                }
             }
             if rest.start < rest.end && self.good_after(rest.end) {
                 self.find_end(rest)?;

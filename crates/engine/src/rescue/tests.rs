@@ -232,7 +232,11 @@ fn show_curves() {
         bench.blind = std::env::var_os("RESCUE_BLIND").is_some();
         let total = bench.model.recoverable(0..len);
         let clock = std::time::Instant::now();
-        let mut rescue = Rescue::new(&mut bench, Ledger::new(len), Plan::new(512, 512));
+        let mut plan = Plan::new(512, 512);
+        if std::env::var_os("RESCUE_ALL").is_some() {
+            (plan.exhaustive, plan.retries) = (true, 20);
+        }
+        let mut rescue = Rescue::new(&mut bench, Ledger::new(len), plan);
         rescue.run().unwrap();
         let fragments = rescue.ledger.fragments();
         println!(
