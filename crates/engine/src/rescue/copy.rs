@@ -3,6 +3,7 @@
 use super::Status;
 use super::geometry::{Guess, Stripe};
 use super::passes::Rescue;
+use super::yields::Yield;
 use std::ops::Range;
 use tintype_core::Result;
 
@@ -13,11 +14,17 @@ const LEFT_BEHIND: f64 = 0.0008;
 /// ddrescue leaves where nothing tells it better.
 const COMPANY: u64 = 64 << 10;
 
+/// A jump is long enough if it comes down on good data that often.
+const LONG_ENOUGH: f64 = 0.4;
+
 /// How far ahead to go after a failure.
 struct Jump {
-    first: u64,
-    most: u64,
-    next: u64,
+    // Good bytes that tell that a bad place is over.
+    over: u64,
+    // The lengths, and how often each came down behind the bad place.
+    lengths: Vec<(u64, Yield)>,
+    // The one that is being tried.
+    tried: Option<usize>,
     // Good bytes since the last failure.
     run: u64,
     // What is left after the next failure where they stand alone.
@@ -29,27 +36,60 @@ struct Jump {
 impl Jump {
     fn new(len: u64, unit: u64) -> Self {
         let first = (len / 512).clamp(64 << 10, 64 << 20).next_multiple_of(unit);
-        Jump { first, most: (len / 100).max(first).next_multiple_of(unit), next: first, run: 0, company: COMPANY, chain: None }
+        let most = (len / 100).max(first).next_multiple_of(unit);
+        let lengths = std::iter::successors(Some(first), |l| (*l < most).then(|| (l * 4).min(most)));
+        Jump {
+            over: first,
+            lengths: lengths.map(|l| (l, Yield::expecting(0.5, 2.0))).collect(),
+            tried: None,
+            run: 0,
+            company: COMPANY,
+            chain: None,
+        }
+    }
+
+    /// Nothing that was seen belongs to what comes next; how long jumps have to be stays known.
+    fn anew(&mut self) {
+        (self.tried, self.run, self.company, self.chain) = (None, 0, COMPANY, None);
     }
 
     fn good(&mut self, bytes: u64) {
         self.run += bytes;
         self.company = COMPANY;
-        if self.run >= self.first {
-            self.next = self.first;
+        if self.run >= self.over {
             self.chain = None;
+            if let Some(tried) = self.tried.take() {
+                self.lengths[tried].1.count(true);
+            }
         }
     }
 
+    /// How far to go after one more failure: the shortest that is long enough, and longer than what was tried in vain.
     fn failed(&mut self, range: &Range<u64>) -> u64 {
         self.run = 0;
         match &mut self.chain {
             Some((_, count)) => *count += 1,
             None => self.chain = Some((range.clone(), 1)),
         }
-        let now = self.next;
-        self.next = (now * 4).min(self.most);
-        now
+        let last = self.lengths.len() - 1;
+        let least = match self.tried {
+            Some(tried) => {
+                self.lengths[tried].1.count(false);
+                (tried + 1).min(last)
+            }
+            None => 0,
+        };
+        let next = (least..=last).find(|i| self.lengths[*i].1.share() >= LONG_ENOUGH).unwrap_or(last);
+        self.tried = Some(next);
+        self.lengths[next].0
+    }
+
+    /// An error that stands alone: how much to leave behind it.
+    fn alone(&mut self, range: Range<u64>) -> u64 {
+        let company = self.company;
+        self.company = (company * 2).min(self.over);
+        (self.tried, self.run, self.chain) = (None, 0, Some((range, 1)));
+        company
     }
 }
 
@@ -98,7 +138,7 @@ impl Rescue<'_> {
                 if self.geometry.is_certain() && at == guess.start {
                     if self.skip_stripe(Stripe { start: guess.start, end: guess.end }, hole.end)? {
                         at = guess.end;
-                        jump = Jump::new(self.ledger.len(), self.plan.unit);
+                        jump.anew();
                     } else {
                         self.geometry.forget();
                     }
@@ -137,19 +177,16 @@ impl Rescue<'_> {
             {
                 at = self.ledger.next(Status::NonTried, at + 1).map_or(hole.end, |r| r.start).max(at + 1);
                 at = self.geometry.last_end().unwrap_or(at).max(at);
-                jump = Jump::new(self.ledger.len(), self.plan.unit);
+                jump.anew();
                 landed = false;
                 continue;
             }
             if self.isolated.share() > 0.7 {
-                self.isolated.count(jump.run >= jump.first / 4);
+                self.isolated.count(jump.run >= jump.over / 4);
             }
             if self.isolated.share() > 0.7 {
                 // Errors stand alone here: what comes soon is good.
-                jump.chain = Some((at..end, 1));
-                jump.run = 0;
-                at = (end.next_multiple_of(COMPANY) + jump.company).min(hole.end);
-                jump.company = (jump.company * 2).min(jump.most);
+                at = (end.next_multiple_of(COMPANY) + jump.alone(at..end)).min(hole.end);
                 landed = false;
                 continue;
             }
