@@ -14,6 +14,9 @@ const LEFT_BEHIND: f64 = 0.0008;
 /// ddrescue leaves where nothing tells it better.
 const COMPANY: u64 = 64 << 10;
 
+/// Into holes reads are as long as what they bring divided by this: the one that fails leaves half of it behind.
+const LEFT_IN_HOLES: u64 = 16;
+
 /// A jump is long enough if it comes down on good data that often.
 const LONG_ENOUGH: f64 = 0.4;
 
@@ -67,10 +70,6 @@ impl Jump {
     /// How far to go after one more failure: the shortest that is long enough, and longer than what was tried in vain.
     fn failed(&mut self, range: &Range<u64>) -> u64 {
         self.run = 0;
-        match &mut self.chain {
-            Some((_, count)) => *count += 1,
-            None => self.chain = Some((range.clone(), 1)),
-        }
         let last = self.lengths.len() - 1;
         let least = match self.tried {
             Some(tried) => {
@@ -81,6 +80,11 @@ impl Jump {
         };
         let next = (least..=last).find(|i| self.lengths[*i].1.share() >= LONG_ENOUGH).unwrap_or(last);
         self.tried = Some(next);
+        match &mut self.chain {
+            Some((_, count)) => *count += 1,
+            // Where long jumps have to be made the failure is no single one.
+            None => self.chain = Some((range.clone(), 1 + next as u32)),
+        }
         self.lengths[next].0
     }
 
@@ -279,12 +283,19 @@ impl Rescue<'_> {
             }
             return Ok(());
         }
-        let mut at = self.ledger.len();
-        while let Some(hole) = self.ledger.last(Status::NonTried, at) {
-            at = hole.start;
-            if self.good_after(hole.end) {
-                self.find_end(hole)?;
+        let mut holes = self.ledger.all(Status::NonTried);
+        // The largest are left by the longest jumps, and those came down the farthest behind what fails.
+        holes.sort_by_key(|hole| std::cmp::Reverse(hole.end - hole.start));
+        let (mut gained, mut walked) = (0, 0);
+        for hole in holes {
+            if !self.good_after(hole.end) {
+                continue;
             }
+            let expected = if walked == 0 { (hole.end - hole.start) / 2 } else { gained / walked };
+            let size = (expected / LEFT_IN_HOLES).clamp(self.plan.unit, self.plan.longest);
+            let end = self.backward(hole.clone(), 1 << size.ilog2())?;
+            gained += hole.end - end;
+            walked += 1;
         }
         Ok(())
     }

@@ -1,9 +1,12 @@
 //! Finding where failing begins and ends, with as few failures as it takes.
 
 use super::Status;
-use super::passes::Rescue;
+use super::passes::{Pass, Rescue};
 use std::ops::Range;
 use tintype_core::Result;
+
+/// Shorter failed reads are left to the sweep, which knows better when it is their turn.
+const WORTH_A_FAILURE: u64 = 256 << 10;
 
 impl Rescue<'_> {
     /// Reads forwards from the start of `hole` in reads of `size` until one fails; returns the start of that one, or the end.
@@ -104,6 +107,9 @@ impl Rescue<'_> {
         let mut at = 0;
         while let Some(failed) = self.ledger.next(Status::NonTrimmed, at) {
             at = failed.end;
+            if failed.end - failed.start < WORTH_A_FAILURE && self.plan.passes.contains(&Pass::Sweep) {
+                continue;
+            }
             let mut rest = failed.clone();
             if self.good_before(rest.start) {
                 rest.start = self.find_alone(rest.clone())?;
