@@ -17,6 +17,9 @@ const COMPANY: u64 = 64 << 10;
 /// Into holes reads are as long as what they bring divided by this: the one that fails leaves half of it behind.
 const LEFT_IN_HOLES: u64 = 16;
 
+/// Holes between failures are looked into while that share of the looks finds something good.
+const PROBE: f64 = 0.3;
+
 /// A jump is long enough if it comes down on good data that often.
 const LONG_ENOUGH: f64 = 0.4;
 
@@ -36,9 +39,13 @@ struct Jump {
     chain: Option<(Range<u64>, u32)>,
 }
 
+fn first_jump(len: u64) -> u64 {
+    (len / 512).clamp(64 << 10, 64 << 20)
+}
+
 impl Jump {
     fn new(len: u64, unit: u64) -> Self {
-        let first = (len / 512).clamp(64 << 10, 64 << 20).next_multiple_of(unit);
+        let first = first_jump(len).next_multiple_of(unit);
         let most = (len / 100).max(first).next_multiple_of(unit);
         let lengths = std::iter::successors(Some(first), |l| (*l < most).then(|| (l * 4).min(most)));
         Jump {
@@ -287,8 +294,13 @@ impl Rescue<'_> {
         // The largest are left by the longest jumps, and those came down the farthest behind what fails.
         holes.sort_by_key(|hole| std::cmp::Reverse(hole.end - hole.start));
         let (mut gained, mut walked) = (0, 0);
+        let mut probes = Yield::expecting(0.5, 2.0);
         for hole in holes {
             if !self.good_after(hole.end) {
+                // Two jumps came down badly; it is too long to be bad all over.
+                if hole.end - hole.start >= first_jump(self.ledger.len()) && probes.share() > PROBE {
+                    probes.count(self.probe(hole)?);
+                }
                 continue;
             }
             let expected = if walked == 0 { (hole.end - hole.start) / 2 } else { gained / walked };
@@ -298,6 +310,21 @@ impl Rescue<'_> {
             walked += 1;
         }
         Ok(())
+    }
+
+    /// Looks into the middle of a hole, and on from there to both sides if that is good.
+    fn probe(&mut self, hole: Range<u64>) -> Result<bool> {
+        let len = hole.end - hole.start;
+        let size = 1 << (len / 2 / LEFT_IN_HOLES).clamp(self.plan.unit, self.plan.longest).ilog2();
+        let middle = (hole.start + len / 2) / size * size;
+        let middle = middle.max(hole.start);
+        let end = self.aligned_end(middle, size, hole.end);
+        if !self.attempt(middle..end)? {
+            return Ok(false);
+        }
+        self.backward(hole.start..middle, size)?;
+        self.forward(end..hole.end, size)?;
+        Ok(true)
     }
 
     /// Once over what nothing speaks for, in long reads.
