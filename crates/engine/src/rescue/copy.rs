@@ -192,10 +192,10 @@ impl Rescue<'_> {
                 landed = false;
                 continue;
             }
-            if self.isolated.share() > 0.7 {
+            if self.stand_alone() {
                 self.isolated.count(jump.run >= jump.over / 4);
             }
-            if self.isolated.share() > 0.7 {
+            if self.stand_alone() {
                 // Errors stand alone here: what comes soon is good.
                 at = (end.next_multiple_of(COMPANY) + jump.alone(at..end)).min(hole.end);
                 landed = false;
@@ -281,7 +281,7 @@ impl Rescue<'_> {
 
     /// Into the holes from behind, until the first failure in each.
     pub(super) fn back(&mut self) -> Result<()> {
-        if self.isolated.share() > 0.5 {
+        if self.stand_alone() {
             // Behind single errors forwards is as good, and faster.
             let mut at = 0;
             while let Some(hole) = self.ledger.next(Status::NonTried, at) {

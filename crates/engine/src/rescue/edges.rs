@@ -73,7 +73,7 @@ impl Rescue<'_> {
     /// The same to the sector where errors stand alone: a unit that failed would only fail once more for its sectors.
     fn find_alone(&mut self, failed: Range<u64>) -> Result<u64> {
         let sectors = (failed.end - failed.start) as f64 / 2.0 / self.plan.sector as f64;
-        if self.isolated.share() > 0.5 && sectors < self.costs.reads_per_failure() {
+        if self.stand_alone() && sectors < self.costs.reads_per_failure() {
             self.forward(failed, self.plan.sector)
         } else {
             self.find_start(failed)
