@@ -21,8 +21,8 @@ enum Way {
     Down,
 }
 
-#[derive(Clone, Copy)]
 /// What a side of a hole has brought lately, in bytes, less what its failures had to bring.
+#[derive(Clone, Copy)]
 struct Credit {
     threshold: u64,
     left: u64,
@@ -75,9 +75,7 @@ impl Rescue<'_> {
             return Ok(hole);
         }
         let mut walk = Walk { hole, way, credit: Credit::new(threshold) };
-        if good {
-            self.walk(&mut walk)?;
-        } else if self.land(&mut walk)? {
+        if good || self.land(&mut walk)? {
             self.walk(&mut walk)?;
         }
         Ok(walk.hole)
