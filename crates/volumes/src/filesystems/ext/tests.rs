@@ -1,0 +1,1 @@
+//! Beside what e2fsprogs makes and says.

@@ -1,0 +1,1 @@
+//! Beside what dosfstools and mtools make and say.
