@@ -5,6 +5,7 @@ use super::log::{self, Header, Log};
 use super::reader::{Heard, Reader};
 use super::{Drive, Fate, Ledger, Pass, Plan, Reply, Rescue, Status};
 use crate::identity::SourceId;
+use crate::map::Domain;
 use crate::report::{Range as Listed, now, program};
 use crate::target::Lock;
 use serde::Serialize;
@@ -30,6 +31,8 @@ pub struct Request {
     pub image: PathBuf,
     /// The mapfile; the journal lies beside it.
     pub map: PathBuf,
+    /// The bytes that are meant; sectors of which only a part is meant are read whole.
+    pub domain: Domain,
     /// How to go about it.
     pub plan: Plan,
     /// How long a read may take.
@@ -62,13 +65,15 @@ pub struct Rescued {
     pub map: String,
     /// Bytes of the drive.
     pub size: u64,
-    /// Bytes read, in this run and the ones before.
+    /// Bytes of it that are meant.
+    pub domain: u64,
+    /// Bytes of these that were read, in this run and the ones before.
     pub rescued: u64,
-    /// Bytes by ddrescue's status.
+    /// Bytes that are meant, by ddrescue's status.
     pub statuses: BTreeMap<String, u64>,
-    /// Ranges that failed alone.
+    /// Ranges that are meant and failed alone.
     pub bad: Vec<Listed>,
-    /// Ranges that were not, or not finally, tried.
+    /// Ranges that are meant and were not, or not finally, tried.
     pub unread: Vec<Listed>,
     /// Reads of this run.
     pub reads: u64,
@@ -84,9 +89,13 @@ pub struct Rescued {
 
 /// Rescues. Ends early, with everything kept, when the watch says so or a limit is met.
 pub fn run(request: Request) -> Result<Rescued> {
-    let Request { locator, path, source, image, map, plan, deadline, limits, command, watch } = request;
+    let Request { locator, path, source, image, map, domain, plan, deadline, limits, command, watch } = request;
     let clock = Instant::now();
     let len = source.len();
+    let domain = domain.in_units(plan.sector, len);
+    if domain.total() == 0 && len > 0 {
+        return Err(Error::usage(format!("none of the {len} bytes of {locator} are meant")));
+    }
     let id = SourceId::of(&locator, path.as_deref(), Some(&*source));
     let journal = beside(&map, ".journal");
     let begun = begin(&id, len, &image, &map, &journal)?;
@@ -103,7 +112,7 @@ pub fn run(request: Request) -> Result<Rescued> {
     };
     let header =
         Header { program: program(), started: now(), source: id, target: image.to_string_lossy().into_owned() };
-    let (ledger, log) = match begun {
+    let (mut ledger, log) = match begun {
         Begun::Anew => {
             let ledger = Ledger::new(len);
             let log = Log::create(&journal, &header, &ledger)?;
@@ -126,6 +135,7 @@ pub fn run(request: Request) -> Result<Rescued> {
         ..Heading::default()
     };
     let kept = Ledger::copy(&ledger);
+    ledger.restrict(&domain);
     let keeper = Keeper::spawn(Place { target, log, map: map.clone(), ledger: kept, head });
     let buffers = vec![Aligned::new(plan.longest as usize)];
     let mut drive = Real {
@@ -141,11 +151,11 @@ pub fn run(request: Request) -> Result<Rescued> {
         failed: 0,
         hung: 0,
         done: ledger.total(Status::Finished),
-        lost: len - ledger.total(Status::Finished) - ledger.total(Status::NonTried),
+        lost: lost(&ledger),
         told: RefCell::new(clock),
         why: None,
     };
-    watch.event(&Event::Begin { title: "rescuing".into(), total: Some(len) });
+    watch.event(&Event::Begin { title: "rescuing".into(), total: Some(ledger.meant()) });
     let mut rescue = Rescue::new(&mut drive, ledger, plan);
     let run = rescue.run();
     watch.event(&Event::End);
@@ -159,7 +169,7 @@ pub fn run(request: Request) -> Result<Rescued> {
     };
     let listed = |wanted: &[Status]| -> Vec<Listed> {
         ledger
-            .iter()
+            .pieces()
             .filter(|(_, f)| wanted.contains(&f.status))
             .map(|(r, _)| Listed { offset: r.start, len: r.end - r.start })
             .collect()
@@ -169,6 +179,7 @@ pub fn run(request: Request) -> Result<Rescued> {
         target: image.to_string_lossy().into_owned(),
         map: map.to_string_lossy().into_owned(),
         size: len,
+        domain: ledger.meant(),
         rescued: ledger.total(Status::Finished),
         statuses: Status::ALL.iter().map(|s| (s.name().to_owned(), ledger.total(*s))).collect(),
         bad: listed(&[Status::Bad]),
@@ -179,6 +190,11 @@ pub fn run(request: Request) -> Result<Rescued> {
         stopped,
         seconds: clock.elapsed().as_secs_f64(),
     })
+}
+
+/// Bytes that were tried and are not there.
+fn lost(ledger: &Ledger) -> u64 {
+    ledger.meant() - ledger.total(Status::Finished) - ledger.total(Status::NonTried)
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {
@@ -372,12 +388,12 @@ impl Drive for Real {
     }
 
     fn pass(&mut self, pass: Pass, ledger: &Ledger) -> Result<()> {
-        self.lost = ledger.len() - ledger.total(Status::Finished) - ledger.total(Status::NonTried);
+        self.lost = lost(ledger);
         self.watch.event(&Event::Note(format!(
             "{}: {} of {} bytes are there, {} reads failed",
             pass.title(),
             ledger.total(Status::Finished),
-            ledger.len(),
+            ledger.meant(),
             self.failed
         )));
         self.keeper.pass(pass)

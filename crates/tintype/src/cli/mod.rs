@@ -5,6 +5,7 @@ mod common;
 mod compare;
 mod convert;
 mod devices;
+mod domain;
 mod files;
 mod hash;
 mod image;

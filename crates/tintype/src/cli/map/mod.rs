@@ -8,10 +8,11 @@ mod tell;
 
 use super::Context;
 use super::common::size;
+use super::domain::DomainArgs;
 use crate::output::{Output, Status as Exit};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use tintype_core::mapfile::{END, Gaps, Mapfile, Status};
+use tintype_core::mapfile::{Gaps, Mapfile, Status};
 use tintype_core::{Error, Result};
 use tintype_engine::map::algebra::Shift;
 use tintype_engine::map::{Domain, parse_statuses, save};
@@ -94,33 +95,6 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
     }
 }
 
-/// Which bytes are meant.
-#[derive(clap::Args)]
-#[command(next_help_heading = "Domain")]
-struct DomainArgs {
-    /// Only what is finished in this map
-    #[arg(long, value_name = "MAP", value_hint = clap::ValueHint::FilePath)]
-    domain: Option<String>,
-    /// The map given to --domain may have gaps and blocks in any order
-    #[arg(long, requires = "domain")]
-    loose: bool,
-    /// Only from this position on
-    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "0", hide_default_value = true)]
-    offset: u64,
-    /// Only this many bytes
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    size: Option<u64>,
-}
-
-impl DomainArgs {
-    fn domain(&self) -> Result<Domain> {
-        let end = self.size.map_or(END, |size| self.offset.saturating_add(size).min(END));
-        let gaps = if self.loose { Gaps::Filled(Status::NonTried) } else { Gaps::Refused };
-        let finished = self.domain.as_ref().map(|path| load_with(path, gaps)).transpose()?;
-        Ok(Domain::new(self.offset.min(end)..end, finished.as_ref()))
-    }
-}
-
 /// Where a map goes.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Output")]
@@ -171,11 +145,7 @@ impl TargetArgs {
 
 /// Reads a map.
 fn load(path: &str) -> Result<Mapfile> {
-    load_with(path, Gaps::Refused)
-}
-
-fn load_with(path: &str, gaps: Gaps) -> Result<Mapfile> {
-    Mapfile::parse(&tintype_engine::map::read(path)?, gaps).map_err(|e| e.in_path(path))
+    super::domain::load(path, Gaps::Refused)
 }
 
 /// Statuses, for clap.

@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::common::size;
+use super::domain::DomainArgs;
 use crate::output::{Output, Status};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ Examples:
   tintype rescue /dev/sdb disk.img                  most of it soon, the rest as far as it pays
   tintype rescue /dev/sdb disk.img disk.map         go on with what ddrescue began, or hand it over
   tintype rescue /dev/sdb disk.img --exhaustive     try every sector, whatever it takes
+  tintype rescue /dev/sdb disk.img --size 1GiB      only the first GiB for now
   tintype convert disk.img case.E01 --map disk.img.map
 
 Stop it whenever you like; the same command goes on. The drive is only read.")]
@@ -30,6 +32,8 @@ pub struct Args {
     /// The mapfile, which ddrescue can read and write as well; without it IMAGE.map
     #[arg(value_name = "MAP", value_hint = clap::ValueHint::FilePath)]
     map: Option<PathBuf>,
+    #[command(flatten)]
+    domain: DomainArgs,
     /// Try everything, also where nothing more is to be expected
     #[arg(long, help_heading = "Rescue")]
     exhaustive: bool,
@@ -115,6 +119,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
         source,
         image: args.image.clone(),
         map,
+        domain: args.domain.domain()?,
         plan,
         deadline: seconds("--read-timeout", args.read_timeout)?,
         limits: Limits { errors: args.max_errors, time: args.max_time.map(|t| seconds("--max-time", t)).transpose()? },
@@ -122,7 +127,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
         watch: Arc::clone(&context.watch) as _,
     })?;
     Output::new(context.common, context.stdout).result(&rescued, &summary(&rescued))?;
-    Ok(if rescued.rescued == rescued.size { Status::Done } else { Status::Found })
+    Ok(if rescued.rescued == rescued.domain { Status::Done } else { Status::Found })
 }
 
 fn check_target(args: &Args, context: &Context<'_>) -> Result<()> {
@@ -159,12 +164,16 @@ fn check_target(args: &Args, context: &Context<'_>) -> Result<()> {
 }
 
 fn summary(rescued: &Rescued) -> String {
-    let missing = rescued.size - rescued.rescued;
+    let missing = rescued.domain - rescued.rescued;
+    let meant = match rescued.domain == rescued.size {
+        true => human_size(rescued.size),
+        false => format!("{} (of {})", human_size(rescued.domain), human_size(rescued.size)),
+    };
     let mut text = match missing {
-        0 => format!("all {} of {} are in {}\n", human_size(rescued.size), rescued.source, rescued.target),
+        0 => format!("all {meant} of {} are in {}\n", rescued.source, rescued.target),
         _ => format!(
-            "{:.4} % of {} is in {}: {} are missing\n",
-            rescued.rescued as f64 * 100.0 / rescued.size.max(1) as f64,
+            "{:.4} % of {meant} of {} is in {}: {} are missing\n",
+            rescued.rescued as f64 * 100.0 / rescued.domain.max(1) as f64,
             rescued.source,
             rescued.target,
             human_size(missing)
