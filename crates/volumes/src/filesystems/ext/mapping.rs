@@ -77,7 +77,12 @@ impl Walk<'_> {
             }
             at += piece.len() as u64;
         }
-        if at < inode.len() { Err(self.wrong("it is kept in the inode, and longer than that")) } else { Ok(()) }
+        // Zeros at its end need not be there.
+        if inode.len() > self.sb.inode_size {
+            Err(self.wrong("it is kept in the inode, and longer than that"))
+        } else {
+            Ok(())
+        }
     }
 
     /// Adds a run of blocks.

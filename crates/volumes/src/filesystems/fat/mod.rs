@@ -10,8 +10,6 @@
 mod boot;
 mod names;
 mod table;
-#[cfg(test)]
-mod tests;
 
 use super::{About, Entry, FileSystem, Kind, Known, Node, NodeId, Part, Place, Rank, Row, Run, Time, Visit};
 use crate::field::{le16, le32};

@@ -1,1 +1,0 @@
-//! Beside what e2fsprogs makes and says.

@@ -1,1 +1,0 @@
-//! Beside what dosfstools and mtools make and say.
