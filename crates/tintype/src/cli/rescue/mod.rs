@@ -7,9 +7,10 @@ use crate::output::{Output, Status};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tintype_core::{Error, Event, Result, Source, Watch, human_size};
+use tintype_core::{Error, Event, Result, Watch, human_size};
+use tintype_device::passthrough::Dialect;
 use tintype_engine::open::{Medium, medium_of};
-use tintype_engine::rescue::{self, Limits, Pass, Plan, Rescued};
+use tintype_engine::rescue::{self, Limits, Pass, Passthrough, Plan, Rescued};
 
 /// Options of `rescue`.
 #[derive(clap::Args)]
@@ -46,9 +47,12 @@ pub struct Args {
     /// Smallest read; without it the physical sector of the drive
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Rescue")]
     sector: Option<u64>,
-    /// How many seconds a read may take before it is left behind
+    /// How many seconds a read may take before it is taken back or left behind
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0, help_heading = "Rescue")]
     read_timeout: f64,
+    /// Read by commands to the drive itself, each tried once
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = PassthroughName::Auto, help_heading = "Rescue")]
+    passthrough: PassthroughName,
     /// Stop after N failed reads
     #[arg(long, value_name = "N", help_heading = "Rescue")]
     max_errors: Option<u64>,
@@ -85,16 +89,40 @@ impl PassName {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum PassthroughName {
+    /// Where the drive can be spoken to
+    Auto,
+    /// Through the kernel, which tries again and again
+    No,
+    /// SCSI READ
+    Scsi,
+    /// ATA READ DMA EXT
+    Ata,
+    /// NVMe Read
+    Nvme,
+}
+
+impl PassthroughName {
+    fn how(self) -> Passthrough {
+        match self {
+            PassthroughName::Auto => Passthrough::Auto,
+            PassthroughName::No => Passthrough::Never,
+            PassthroughName::Scsi => Passthrough::Only(Dialect::Scsi),
+            PassthroughName::Ata => Passthrough::Only(Dialect::Ata),
+            PassthroughName::Nvme => Passthrough::Only(Dialect::Nvme),
+        }
+    }
+}
+
 /// Runs it.
 pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
     let seconds = |name: &str, value: f64| {
         Duration::try_from_secs_f64(value).map_err(|e| Error::usage(format!("{name} {value}: {e}")))
     };
-    let source: Arc<dyn Source> = match medium_of(&args.source)? {
-        Medium::Drive => Arc::new(tintype_device::block::open(&args.source)?),
-        Medium::File => Arc::new(tintype_device::file::Uncached::open(&args.source)?),
-        Medium::Folder => return Err(Error::usage("is a folder, no drive").in_path(&args.source)),
-    };
+    let timeout = seconds("--read-timeout", args.read_timeout)?;
+    let drive = rescue::open_drive(&args.source, args.passthrough.how(), timeout, &*context.watch)?;
+    let source = drive.source;
     let shape = source.shape();
     let physical = args.sector.unwrap_or(u64::from(shape.physical));
     if !physical.is_power_of_two() || physical < u64::from(shape.sector) || physical > 1 << 20 {
@@ -121,7 +149,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
         map,
         domain: args.domain.domain()?,
         plan,
-        deadline: seconds("--read-timeout", args.read_timeout)?,
+        deadline: drive.deadline,
         limits: Limits { errors: args.max_errors, time: args.max_time.map(|t| seconds("--max-time", t)).transpose()? },
         command: std::env::args().collect(),
         watch: Arc::clone(&context.watch) as _,
