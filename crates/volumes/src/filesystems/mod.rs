@@ -24,7 +24,7 @@ pub use content::{Content, content};
 pub use known::Known;
 pub use node::{Entry, Kind, Node, NodeId, Place, Run, Time};
 pub use owners::{Owned, Owner, owners};
-pub use walk::{Found, lookup, walk};
+pub use walk::{Found, Met, lookup, walk};
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
@@ -39,8 +39,11 @@ pub struct Row {
     /// Where copies of the head lie, for when it is lost.
     pub spares: fn(u64) -> Vec<Range<u64>>,
     /// Opens it; `None` if it is not there, or if what would tell is lost.
-    pub open: fn(&Arc<dyn Source>) -> Result<Option<Box<dyn FileSystem>>>,
+    pub open: fn(&Arc<dyn Source>) -> Opened,
 }
+
+/// A file system, if there is one.
+pub type Opened = Result<Option<Box<dyn FileSystem>>>;
 
 /// All of them, the surest signs first.
 pub const FILE_SYSTEMS: &[&Row] = &[&ext::ROW, &fat::ROW];
@@ -48,7 +51,7 @@ pub const FILE_SYSTEMS: &[&Row] = &[&ext::ROW, &fat::ROW];
 /// The file system that begins at the start of `source`; `None` if none is known there.
 ///
 /// Fails with `Unsupported` where there is one with features that are not known, with `Corrupt` where its head contradicts itself.
-pub fn open(source: &Arc<dyn Source>) -> Result<Option<Box<dyn FileSystem>>> {
+pub fn open(source: &Arc<dyn Source>) -> Opened {
     for row in FILE_SYSTEMS {
         if let Some(found) = (row.open)(source)? {
             return Ok(Some(found));

@@ -19,14 +19,12 @@ pub struct Found<'a> {
     pub entry: &'a Entry,
 }
 
+/// What a walk meets: a node, or an error and the path it was met in.
+pub type Met<'a> = std::result::Result<Found<'a>, (&'a [u8], Error)>;
+
 /// Walks everything below `folder`, whose path is `path` (empty for the root): a folder before what is in it. Errors come in between, with
 /// the path they were met in. A folder that is in itself is entered once.
-pub fn walk(
-    fs: &dyn FileSystem,
-    folder: NodeId,
-    path: &[u8],
-    visit: &mut dyn FnMut(std::result::Result<Found<'_>, (&[u8], Error)>) -> ControlFlow<()>,
-) {
+pub fn walk(fs: &dyn FileSystem, folder: NodeId, path: &[u8], visit: &mut dyn FnMut(Met<'_>) -> ControlFlow<()>) {
     // Folders have one parent: one that is met twice is a loop, or damage.
     let mut seen = HashSet::from([folder]);
     let mut open: Vec<(Vec<u8>, NodeId)> = vec![(path.to_vec(), folder)];

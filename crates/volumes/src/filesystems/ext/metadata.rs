@@ -30,7 +30,7 @@ pub(super) fn parts(ext: &Ext) -> Vec<Part> {
             let what =
                 if i == 0 && sb.has_copy(number) { "copy of the superblock" } else { "copy of the group descriptors" };
             // In the first group these are the ones that are used, and room for more behind them.
-            if number > 0 && !(sb.descriptor_block_of(number) == Some(block)) {
+            if number > 0 && sb.descriptor_block_of(number) != Some(block) {
                 let rank = if wanted { Rank::Head } else { Rank::Spare };
                 parts.add(rank, what, None, block..block + count);
             } else if number == 0 && i == 1 {

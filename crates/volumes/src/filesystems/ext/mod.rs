@@ -53,7 +53,7 @@ pub(super) struct Ext {
     spare: bool,
 }
 
-fn open(source: &Arc<dyn Source>) -> Result<Option<Box<dyn FileSystem>>> {
+fn open(source: &Arc<dyn Source>) -> super::Opened {
     let known = Known::new(source);
     if known.len() < superblock::AT + superblock::LEN as u64 {
         return Ok(None);

@@ -54,7 +54,7 @@ struct Fat {
     spare: bool,
 }
 
-fn open(source: &Arc<dyn Source>) -> Result<Option<Box<dyn FileSystem>>> {
+fn open(source: &Arc<dyn Source>) -> super::Opened {
     let known = Known::new(source);
     if known.len() < boot::LEN as u64 {
         return Ok(None);
