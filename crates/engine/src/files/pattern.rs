@@ -49,11 +49,14 @@ impl Pattern {
     }
 }
 
+/// A place in the pattern and one in the text.
+type Mark = (usize, usize);
+
 /// Goes back to the last wildcard where what follows it does not fit; takes at most `pattern.len() * text.len()` steps for each kind of it.
 fn matched(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     // Where to go on after the last `*`, and the last `**`.
-    let (mut star, mut deep): (Option<(usize, usize)>, Option<(usize, usize)>) = (None, None);
+    let (mut star, mut deep): (Option<Mark>, Option<Mark>) = (None, None);
     loop {
         if pattern[p..].starts_with(b"**") {
             p += 2;
