@@ -19,6 +19,7 @@ mod matrix;
 mod memory;
 mod refusals;
 mod rescue;
+mod rescue_kept;
 mod restore;
 mod resume;
 mod streams;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         memory::topic,
         refusals::topic,
         rescue::topic,
+        rescue_kept::topic,
         restore::topic,
         resume::topic,
         streams::topic,

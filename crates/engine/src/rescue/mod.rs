@@ -14,6 +14,8 @@ mod begin;
 mod commit;
 mod copy;
 mod costs;
+#[cfg(test)]
+mod crash;
 mod drive;
 mod edges;
 mod enclosed;
