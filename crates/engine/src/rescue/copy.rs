@@ -305,7 +305,7 @@ impl Rescue<'_> {
                 }
                 continue;
             }
-            let expected = if walked == 0 { (hole.end - hole.start) / 2 } else { gained / walked };
+            let expected = u64::checked_div(gained, walked).unwrap_or((hole.end - hole.start) / 2);
             let size = (expected / LEFT_IN_HOLES).clamp(self.plan.unit, self.plan.longest);
             let end = self.backward(hole.clone(), 1 << size.ilog2())?;
             gained += hole.end - end;
