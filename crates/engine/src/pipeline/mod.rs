@@ -223,7 +223,8 @@ pub fn run(job: Job) -> Outcome {
     };
     let feeds: Vec<_> = lanes.iter().map(|lane| lane.sink.feed()).collect();
     let unit = feeds.iter().fold(UNIT, |unit, feed| least_common_multiple(unit, u64::from(feed.chunk.max(1))));
-    let step = feeds.iter().fold(NEAR, |step, feed| {
+    let near = if feeds.is_empty() { NEAR / 2 } else { NEAR };
+    let step = feeds.iter().fold(near, |step, feed| {
         least_common_multiple(step, least_common_multiple(u64::from(feed.chunk.max(1)), u64::from(feed.zeros.max(1))))
     });
     let shape = match &input {
