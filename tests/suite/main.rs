@@ -9,6 +9,7 @@ mod again;
 mod cli;
 mod clone;
 mod faults;
+mod files;
 mod image;
 mod interop_ewf;
 mod interop_packed;
@@ -18,6 +19,7 @@ mod matrix;
 mod memory;
 mod refusals;
 mod rescue;
+mod rescue_kept;
 mod restore;
 mod resume;
 mod streams;
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         cli::topic,
         clone::topic,
         faults::topic,
+        files::topic,
         image::topic,
         interop_ewf::topic,
         interop_packed::topic,
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         memory::topic,
         refusals::topic,
         rescue::topic,
+        rescue_kept::topic,
         restore::topic,
         resume::topic,
         streams::topic,

@@ -5,7 +5,7 @@ use tintype_core::RangeMap;
 use tintype_core::mapfile::{END, Mapfile, Status};
 
 /// The bytes that are meant; everything else is left as it is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain(RangeMap<()>);
 
 impl Default for Domain {
@@ -30,6 +30,39 @@ impl Domain {
             }
         }
         Domain(ranges)
+    }
+
+    /// These ranges.
+    pub fn of(ranges: impl IntoIterator<Item = Range<u64>>) -> Self {
+        let mut all = RangeMap::new();
+        for range in ranges {
+            all.set(range, ());
+        }
+        Domain(all)
+    }
+
+    /// The same and what is missing of every unit that it has a part of, but nothing from `end` on. Needs `unit > 0`.
+    pub fn in_units(&self, unit: u64, end: u64) -> Self {
+        let mut ranges = RangeMap::new();
+        for range in self.within(0..end) {
+            ranges.set(range.start / unit * unit..range.end.next_multiple_of(unit).min(end), ());
+        }
+        Domain(ranges)
+    }
+
+    /// Bytes that are meant.
+    pub fn total(&self) -> u64 {
+        self.0.iter().map(|(r, ())| r.end - r.start).sum()
+    }
+
+    /// True if the byte at `offset` is meant.
+    pub fn holds(&self, offset: u64) -> bool {
+        self.0.get(offset).is_some()
+    }
+
+    /// The range around `offset` that is meant, if it is.
+    pub fn around(&self, offset: u64) -> Option<Range<u64>> {
+        self.0.get(offset).map(|(r, ())| r)
     }
 
     /// The part of it before `end`.

@@ -70,7 +70,7 @@ impl Rescue<'_> {
     /// The exact start of what begins to fail in the unit at `start`: one failure more.
     pub(super) fn refine_start(&mut self, start: u64) -> Result<u64> {
         match self.ledger.at(start.min(self.ledger.len() - 1)) {
-            (unit, fate) if fate.status == Status::NonScraped && unit.start == start => {
+            (unit, fate) if fate.status == Status::NonScraped && unit.start == start && self.ledger.holds(start) => {
                 let unit = start..self.aligned_end(start, self.plan.unit, unit.end);
                 self.forward(unit, self.plan.sector)
             }
@@ -80,8 +80,9 @@ impl Rescue<'_> {
 
     /// The exact end of what fails in the unit that ends at `end`: one failure more.
     pub(super) fn refine_end(&mut self, end: u64) -> Result<u64> {
-        match self.ledger.at(end.max(1) - 1) {
-            (unit, fate) if fate.status == Status::NonScraped && unit.end == end => {
+        let last = end.max(1) - 1;
+        match self.ledger.at(last) {
+            (unit, fate) if fate.status == Status::NonScraped && unit.end == end && self.ledger.holds(last) => {
                 let start = ((end - 1) / self.plan.unit * self.plan.unit).max(unit.start);
                 self.backward(start..end, self.plan.sector)
             }

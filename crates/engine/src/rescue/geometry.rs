@@ -57,6 +57,10 @@ impl Geometry {
 
     /// A stripe was found. `unit` is as exact as edges get.
     pub fn found(&mut self, stripe: Stripe, unit: u64) {
+        if self.stripes.last().is_some_and(|last| stripe.start <= last.start) {
+            // A new walk over the drive, with another domain.
+            self.forget();
+        }
         if let Some(guess) = self.next(unit) {
             let start = guess.start.abs_diff(stripe.start);
             let width = (guess.end - guess.start).abs_diff(stripe.end - stripe.start);

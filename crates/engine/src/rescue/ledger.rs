@@ -1,5 +1,6 @@
 //! What a rescue knows about every byte of the drive.
 
+use crate::map::Domain;
 use std::ops::Range;
 use tintype_core::RangeMap;
 use tintype_core::mapfile::Status;
@@ -13,33 +14,55 @@ pub struct Fate {
     pub tries: u8,
 }
 
-/// A fate for every byte. Changes and lookups cost O(log n).
+/// A fate for every byte, and which bytes are meant. Changes and lookups cost O(log n).
+///
+/// What asks by status, [`Ledger::next`], [`Ledger::last`], [`Ledger::all`] and [`Ledger::total`], is answered for the domain only: what
+/// lies outside is neither looked for nor counted, and stays as it is.
 pub struct Ledger {
     len: u64,
     fates: RangeMap<Fate>,
-    // The same by status, so that the next range of one is found without passing all others.
+    domain: Domain,
+    // The domain by status, so that the next range of one is found without passing all others.
     by_status: [RangeMap<()>; Status::ALL.len()],
     totals: [u64; Status::ALL.len()],
 }
 
 impl Ledger {
-    /// A ledger of `len` bytes, none of them tried.
+    /// A ledger of `len` bytes, none of them tried, all of them meant.
     pub fn new(len: u64) -> Self {
+        let domain = Domain::of(std::iter::once(0..len));
         let mut ledger =
-            Ledger { len, fates: RangeMap::new(), by_status: Default::default(), totals: [0; Status::ALL.len()] };
-        let fate = Fate { status: Status::NonTried, tries: 0 };
-        ledger.fates.set(0..len, fate);
-        ledger.by_status[0].set(0..len, ());
-        ledger.totals[0] = len;
+            Ledger { len, fates: RangeMap::new(), domain, by_status: Default::default(), totals: Default::default() };
+        ledger.fates.set(0..len, Fate { status: Status::NonTried, tries: 0 });
+        ledger.count();
         ledger
     }
 
-    /// The same once more.
-    pub(super) fn copy(&self) -> Self {
-        Ledger { len: self.len, fates: self.fates.clone(), by_status: self.by_status.clone(), totals: self.totals }
+    /// Means only what `domain` does, from now on. Costs O(n).
+    ///
+    /// Drives are read in whole sectors: a domain for them is made of such, see [`Domain::in_units`].
+    pub fn restrict(&mut self, domain: &Domain) {
+        self.domain = domain.up_to(self.len);
+        self.count();
     }
 
-    /// Bytes in all.
+    /// Which bytes are meant.
+    pub fn domain(&self) -> &Domain {
+        &self.domain
+    }
+
+    fn count(&mut self) {
+        self.by_status = Default::default();
+        self.totals = Default::default();
+        for range in self.domain.within(0..self.len) {
+            for (part, fate) in self.fates.within(range) {
+                self.totals[fate.status as usize] += part.end - part.start;
+                self.by_status[fate.status as usize].set(part, ());
+            }
+        }
+    }
+
+    /// Bytes in all, meant or not.
     pub fn len(&self) -> u64 {
         self.len
     }
@@ -49,24 +72,38 @@ impl Ledger {
         self.len == 0
     }
 
+    /// Bytes that are meant.
+    pub fn meant(&self) -> u64 {
+        self.totals.iter().sum()
+    }
+
     /// Bytes in a status.
     pub fn total(&self, status: Status) -> u64 {
         self.totals[status as usize]
     }
 
-    /// Ranges in the ledger.
+    /// Ranges in the ledger, meant or not.
     pub fn fragments(&self) -> usize {
         self.fates.len()
     }
 
-    /// The range around `offset < len()` with one fate.
+    /// The range around `offset < len()` with one fate, as far as it lies inside the domain if `offset` does.
     pub fn at(&self, offset: u64) -> (Range<u64>, Fate) {
-        self.fates.get(offset).expect("every byte has a fate")
+        let (range, fate) = self.fates.get(offset).expect("every byte has a fate");
+        match self.domain.around(offset) {
+            Some(meant) => (range.start.max(meant.start)..range.end.min(meant.end), fate),
+            None => (range, fate),
+        }
     }
 
-    /// The status of the byte at `offset`; `None` outside.
+    /// The status of the byte at `offset`, meant or not; `None` beyond the end.
     pub fn status(&self, offset: u64) -> Option<Status> {
         self.fates.get(offset).map(|(_, fate)| fate.status)
+    }
+
+    /// True if `offset` is a byte that is meant.
+    pub fn holds(&self, offset: u64) -> bool {
+        self.domain.holds(offset)
     }
 
     /// The first range in `status` that ends after `offset`; it may begin before.
@@ -84,28 +121,39 @@ impl Ledger {
         self.by_status[status as usize].iter().map(|(range, ())| range).collect()
     }
 
-    /// Gives a range a fate.
+    /// Gives a range a fate, whether it is meant or not.
     pub fn set(&mut self, range: Range<u64>, fate: Fate) {
         if range.is_empty() {
             return;
         }
-        let before: Vec<_> = self.fates.within(range.clone()).collect();
-        for (part, old) in before {
-            self.totals[old.status as usize] -= part.end - part.start;
-            self.by_status[old.status as usize].clear(part);
+        for meant in self.domain.within(range.clone()) {
+            for (part, old) in self.fates.within(meant.clone()) {
+                self.totals[old.status as usize] -= part.end - part.start;
+                self.by_status[old.status as usize].clear(part);
+            }
+            self.totals[fate.status as usize] += meant.end - meant.start;
+            self.by_status[fate.status as usize].set(meant, ());
         }
-        self.totals[fate.status as usize] += range.end - range.start;
-        self.by_status[fate.status as usize].set(range.clone(), ());
         self.fates.set(range, fate);
     }
 
-    /// All ranges, ascending.
+    /// The fates of all bytes, meant or not.
+    pub(super) fn fates(&self) -> &RangeMap<Fate> {
+        &self.fates
+    }
+
+    /// All ranges, meant or not, ascending.
     pub fn iter(&self) -> impl Iterator<Item = (Range<u64>, Fate)> + '_ {
         self.fates.iter()
     }
 
-    /// The ranges inside `range`, ascending.
+    /// The ranges inside `range`, meant or not, ascending.
     pub fn within(&self, range: Range<u64>) -> impl Iterator<Item = (Range<u64>, Fate)> + '_ {
         self.fates.within(range)
+    }
+
+    /// The ranges that are meant, ascending; where the domain is cut, so are they.
+    pub fn pieces(&self) -> impl Iterator<Item = (Range<u64>, Fate)> + '_ {
+        self.domain.within(0..self.len).flat_map(|range| self.fates.within(range))
     }
 }

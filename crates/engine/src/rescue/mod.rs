@@ -10,11 +10,17 @@
 //! therefore choose every read by what reads like it came to before: how long, how far ahead after a failure, and whether at all.
 //! See `passes` for their order.
 
+mod begin;
+mod commit;
 mod copy;
 mod costs;
+#[cfg(test)]
+mod crash;
+mod drive;
 mod edges;
 mod enclosed;
 mod geometry;
+mod health;
 mod job;
 mod keeper;
 mod ledger;
@@ -29,6 +35,7 @@ mod sweep;
 mod tests;
 mod yields;
 
+pub use drive::{OpenDrive, Passthrough, open_drive};
 pub use job::{Limits, Request, Rescued, run};
 pub use ledger::{Fate, Ledger};
 pub use model::{Model, Played};
@@ -41,6 +48,11 @@ pub use tintype_core::mapfile::Status;
 pub trait Drive {
     /// Reads a range and keeps what it got; an `Err` ends the rescue, a read that fails does not.
     fn read(&mut self, range: Range<u64>) -> tintype_core::Result<Reply>;
+
+    /// Told, before a read, what follows if it goes well: reads that end at multiples of `size`, and at `limit`.
+    fn ahead(&mut self, size: u64, limit: u64) {
+        let _ = (size, limit);
+    }
 
     /// Told of every change of the ledger, in order.
     fn mark(&mut self, range: Range<u64>, fate: Fate) -> tintype_core::Result<()>;

@@ -123,7 +123,7 @@ impl<'a> Rescue<'a> {
         }
     }
 
-    /// Makes all passes of the plan.
+    /// Makes all passes of the plan over what is meant: the ledger's domain may be another at the next call, and what was learned stays.
     pub fn run(&mut self) -> Result<()> {
         for pass in self.plan.passes.clone() {
             self.drive.pass(pass, &self.ledger)?;
@@ -141,12 +141,32 @@ impl<'a> Rescue<'a> {
         Ok(())
     }
 
-    /// Reads a range none of which is finished; true if all of it was read.
+    /// What of a range is missing: a read that failed may have brought its first bytes.
+    fn missing(&self, range: Range<u64>) -> Range<u64> {
+        let Range { mut start, mut end } = range;
+        while start < end && self.ledger.status(start) == Some(Status::Finished) {
+            start = self.ledger.at(start).0.end.min(end);
+        }
+        while start < end && self.ledger.status(end - 1) == Some(Status::Finished) {
+            end = self.ledger.at(end - 1).0.start.max(start);
+        }
+        start..end
+    }
+
+    /// Reads a range, nothing in the middle of which is finished; true if all of it is there.
     pub(super) fn attempt(&mut self, range: Range<u64>) -> Result<bool> {
+        let range = self.missing(range);
+        if range.is_empty() {
+            return Ok(true);
+        }
         debug_assert!(range.start.is_multiple_of(self.plan.sector), "{range:?} does not begin with a sector");
         debug_assert!(
             self.ledger.within(range.clone()).all(|(_, f)| f.status != Status::Finished),
             "{range:?} is read twice"
+        );
+        debug_assert!(
+            self.ledger.domain().around(range.start).is_some_and(|meant| meant.end >= range.end),
+            "{range:?} is not meant"
         );
         let before = self.ledger.at(range.start).1;
         let reply = self.drive.read(range.clone())?;
@@ -184,14 +204,22 @@ impl<'a> Rescue<'a> {
         ((at / len + 1) * len).min(limit)
     }
 
-    /// True if the byte before `offset` is finished, or there is none.
+    /// True if the byte before `offset` is finished, or nothing is known of it: there is none, or it is not meant and was not tried.
     pub(super) fn good_before(&self, offset: u64) -> bool {
-        offset == 0 || self.ledger.status(offset - 1) == Some(Status::Finished)
+        offset == 0 || self.good_at(offset - 1)
     }
 
-    /// True if the byte at `offset` is finished, or there is none.
+    /// The same of the byte at `offset`.
     pub(super) fn good_after(&self, offset: u64) -> bool {
-        self.ledger.status(offset).is_none_or(|s| s == Status::Finished)
+        self.good_at(offset)
+    }
+
+    fn good_at(&self, offset: u64) -> bool {
+        match self.ledger.status(offset) {
+            None | Some(Status::Finished) => true,
+            Some(Status::NonTried) => !self.ledger.holds(offset),
+            Some(_) => false,
+        }
     }
 
     /// Not tried alone yet: everything that is neither finished nor failed as a unit.
@@ -204,7 +232,9 @@ impl<'a> Rescue<'a> {
             (a, None) => a?,
         };
         // Both kinds together are one hole.
-        while let Some(Status::NonTried | Status::NonTrimmed) = self.ledger.status(hole.end) {
+        while self.ledger.holds(hole.end)
+            && matches!(self.ledger.status(hole.end), Some(Status::NonTried | Status::NonTrimmed))
+        {
             hole.end = self.ledger.at(hole.end).0.end;
         }
         hole.start = hole.start.max(from);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::map::Domain;
 use proptest::prelude::*;
 use tintype_core::Error;
 
@@ -128,6 +129,31 @@ proptest! {
         let ledger = rescue(&mut bench, ledger, everything());
         prop_assert_eq!(got + bench.got, bench.model.recoverable(0..len));
         prop_assert_eq!(ledger.total(Status::Finished), got + bench.got);
+    }
+
+    #[test]
+    fn only_what_is_meant_is_read((text, len) in models(), cuts in proptest::collection::vec(0..5000_u64, 1..12)) {
+        // Growing domains, as when what matters most comes first; the last one is everything.
+        let mut cuts: Vec<u64> = cuts.into_iter().map(|cut| cut * 512 % len).collect();
+        cuts.sort_unstable();
+        let halves: Vec<_> = cuts.chunks_exact(2).map(|pair| pair[0]..pair[1]).collect();
+        let mut bench = Bench::new(Model::parse(&text).unwrap(), len);
+        let mut rescue = Rescue::new(&mut bench, Ledger::new(len), everything());
+        for meant in 1..=halves.len() {
+            let domain = Domain::of(halves[..meant].iter().cloned());
+            rescue.ledger.restrict(&domain);
+            rescue.run().unwrap();
+            let bytes = domain.total();
+            let sums: u64 = Status::ALL.iter().map(|s| rescue.ledger.total(*s)).sum();
+            prop_assert_eq!((bytes, rescue.ledger.meant()), (sums, sums));
+            prop_assert_eq!(rescue.ledger.total(Status::Finished) + rescue.ledger.total(Status::Bad), bytes);
+            // Everything else is as it was.
+            rescue.ledger.restrict(&Domain::default());
+            prop_assert_eq!(rescue.ledger.total(Status::NonTried), len - bytes);
+        }
+        rescue.run().unwrap();
+        let got = rescue.ledger.total(Status::Finished);
+        prop_assert_eq!((got, got), (bench.got, bench.model.recoverable(0..len)));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `map intersect`, `subtract`, `xor`, `invert` and `convert`: maps of maps.
 
-use super::{Context, DomainArgs, Statuses, TargetArgs, load, load_with, shift, size};
+use super::{Context, DomainArgs, Statuses, TargetArgs, load, shift, size};
 use crate::cli::common::InputArgs;
+use crate::cli::domain::load as load_with;
 use crate::output::{Output, Status as Exit};
 use std::io::Write;
 use tintype_core::mapfile::{Gaps, Mapfile, Status};

@@ -1,5 +1,6 @@
 //! `map ...`
 
+mod files;
 mod gather;
 mod make;
 mod show;
@@ -7,10 +8,11 @@ mod tell;
 
 use super::Context;
 use super::common::size;
+use super::domain::DomainArgs;
 use crate::output::{Output, Status as Exit};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use tintype_core::mapfile::{END, Gaps, Mapfile, Status};
+use tintype_core::mapfile::{Gaps, Mapfile, Status};
 use tintype_core::{Error, Result};
 use tintype_engine::map::algebra::Shift;
 use tintype_engine::map::{Domain, parse_statuses, save};
@@ -52,6 +54,10 @@ enum What {
     Invert(make::InvertArgs),
     /// Say where two maps differ
     Compare(tell::CompareArgs),
+    /// Name the files and metadata that are touched by what is lost
+    Files(files::FilesArgs),
+    /// Make a map of what the file systems of a source use
+    Used(files::UsedArgs),
     /// Change statuses, shift, fill gaps, and turn maps into other forms and back
     Convert(make::ConvertArgs),
 }
@@ -60,10 +66,11 @@ impl Args {
     /// True if standard output gets a map and no results.
     pub fn prints_a_map(&self) -> bool {
         match &self.what {
-            What::Show(_) | What::Stats(_) | What::List(_) | What::Compare(_) => false,
+            What::Show(_) | What::Stats(_) | What::List(_) | What::Compare(_) | What::Files(_) => false,
             What::Merge(args) => args.target.is_stdout(),
             What::Intersect(args) | What::Subtract(args) | What::Xor(args) => args.target.is_stdout(),
             What::Invert(args) => args.target.is_stdout(),
+            What::Used(args) => args.target.is_stdout(),
             What::Convert(args) => args.target.is_stdout(),
         }
     }
@@ -82,34 +89,9 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
         What::Subtract(args) => make::combined(args, Logic::Without, context),
         What::Xor(args) => make::combined(args, Logic::Xor, context),
         What::Invert(args) => make::invert(args, context),
+        What::Files(args) => files::files(args, context),
+        What::Used(args) => files::used(args, context),
         What::Convert(args) => make::convert(args, context),
-    }
-}
-
-/// Which bytes are meant.
-#[derive(clap::Args)]
-#[command(next_help_heading = "Domain")]
-struct DomainArgs {
-    /// Only what is finished in this map
-    #[arg(long, value_name = "MAP", value_hint = clap::ValueHint::FilePath)]
-    domain: Option<String>,
-    /// The map given to --domain may have gaps and blocks in any order
-    #[arg(long, requires = "domain")]
-    loose: bool,
-    /// Only from this position on
-    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "0", hide_default_value = true)]
-    offset: u64,
-    /// Only this many bytes
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    size: Option<u64>,
-}
-
-impl DomainArgs {
-    fn domain(&self) -> Result<Domain> {
-        let end = self.size.map_or(END, |size| self.offset.saturating_add(size).min(END));
-        let gaps = if self.loose { Gaps::Filled(Status::NonTried) } else { Gaps::Refused };
-        let finished = self.domain.as_ref().map(|path| load_with(path, gaps)).transpose()?;
-        Ok(Domain::new(self.offset.min(end)..end, finished.as_ref()))
     }
 }
 
@@ -163,11 +145,7 @@ impl TargetArgs {
 
 /// Reads a map.
 fn load(path: &str) -> Result<Mapfile> {
-    load_with(path, Gaps::Refused)
-}
-
-fn load_with(path: &str, gaps: Gaps) -> Result<Mapfile> {
-    Mapfile::parse(&tintype_engine::map::read(path)?, gaps).map_err(|e| e.in_path(path))
+    super::domain::load(path, Gaps::Refused)
 }
 
 /// Statuses, for clap.

@@ -2,13 +2,15 @@
 
 use super::Context;
 use super::common::size;
+use super::domain::DomainArgs;
 use crate::output::{Output, Status};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tintype_core::{Error, Event, Result, Source, Watch, human_size};
+use tintype_core::{Error, Event, Result, Watch, human_size};
+use tintype_device::passthrough::Dialect;
 use tintype_engine::open::{Medium, medium_of};
-use tintype_engine::rescue::{self, Limits, Pass, Plan, Rescued};
+use tintype_engine::rescue::{self, Limits, Pass, Passthrough, Plan, Rescued};
 
 /// Options of `rescue`.
 #[derive(clap::Args)]
@@ -17,6 +19,7 @@ Examples:
   tintype rescue /dev/sdb disk.img                  most of it soon, the rest as far as it pays
   tintype rescue /dev/sdb disk.img disk.map         go on with what ddrescue began, or hand it over
   tintype rescue /dev/sdb disk.img --exhaustive     try every sector, whatever it takes
+  tintype rescue /dev/sdb disk.img --size 1GiB      only the first GiB for now
   tintype convert disk.img case.E01 --map disk.img.map
 
 Stop it whenever you like; the same command goes on. The drive is only read.")]
@@ -30,6 +33,8 @@ pub struct Args {
     /// The mapfile, which ddrescue can read and write as well; without it IMAGE.map
     #[arg(value_name = "MAP", value_hint = clap::ValueHint::FilePath)]
     map: Option<PathBuf>,
+    #[command(flatten)]
+    domain: DomainArgs,
     /// Try everything, also where nothing more is to be expected
     #[arg(long, help_heading = "Rescue")]
     exhaustive: bool,
@@ -42,9 +47,12 @@ pub struct Args {
     /// Smallest read; without it the physical sector of the drive
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Rescue")]
     sector: Option<u64>,
-    /// How many seconds a read may take before it is left behind
+    /// How many seconds a read may take before it is taken back or left behind
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0, help_heading = "Rescue")]
     read_timeout: f64,
+    /// Read by commands to the drive itself, each tried once
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = PassthroughName::Auto, help_heading = "Rescue")]
+    passthrough: PassthroughName,
     /// Stop after N failed reads
     #[arg(long, value_name = "N", help_heading = "Rescue")]
     max_errors: Option<u64>,
@@ -81,16 +89,40 @@ impl PassName {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum PassthroughName {
+    /// Where the drive can be spoken to
+    Auto,
+    /// Through the kernel, which tries again and again
+    No,
+    /// SCSI READ
+    Scsi,
+    /// ATA READ DMA EXT
+    Ata,
+    /// NVMe Read
+    Nvme,
+}
+
+impl PassthroughName {
+    fn how(self) -> Passthrough {
+        match self {
+            PassthroughName::Auto => Passthrough::Auto,
+            PassthroughName::No => Passthrough::Never,
+            PassthroughName::Scsi => Passthrough::Only(Dialect::Scsi),
+            PassthroughName::Ata => Passthrough::Only(Dialect::Ata),
+            PassthroughName::Nvme => Passthrough::Only(Dialect::Nvme),
+        }
+    }
+}
+
 /// Runs it.
 pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
     let seconds = |name: &str, value: f64| {
         Duration::try_from_secs_f64(value).map_err(|e| Error::usage(format!("{name} {value}: {e}")))
     };
-    let source: Arc<dyn Source> = match medium_of(&args.source)? {
-        Medium::Drive => Arc::new(tintype_device::block::open(&args.source)?),
-        Medium::File => Arc::new(tintype_device::file::Uncached::open(&args.source)?),
-        Medium::Folder => return Err(Error::usage("is a folder, no drive").in_path(&args.source)),
-    };
+    let timeout = seconds("--read-timeout", args.read_timeout)?;
+    let drive = rescue::open_drive(&args.source, args.passthrough.how(), timeout, &*context.watch)?;
+    let source = drive.source;
     let shape = source.shape();
     let physical = args.sector.unwrap_or(u64::from(shape.physical));
     if !physical.is_power_of_two() || physical < u64::from(shape.sector) || physical > 1 << 20 {
@@ -115,14 +147,15 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
         source,
         image: args.image.clone(),
         map,
+        domain: args.domain.domain()?,
         plan,
-        deadline: seconds("--read-timeout", args.read_timeout)?,
+        deadline: drive.deadline,
         limits: Limits { errors: args.max_errors, time: args.max_time.map(|t| seconds("--max-time", t)).transpose()? },
         command: std::env::args().collect(),
         watch: Arc::clone(&context.watch) as _,
     })?;
     Output::new(context.common, context.stdout).result(&rescued, &summary(&rescued))?;
-    Ok(if rescued.rescued == rescued.size { Status::Done } else { Status::Found })
+    Ok(if rescued.rescued == rescued.domain { Status::Done } else { Status::Found })
 }
 
 fn check_target(args: &Args, context: &Context<'_>) -> Result<()> {
@@ -159,12 +192,16 @@ fn check_target(args: &Args, context: &Context<'_>) -> Result<()> {
 }
 
 fn summary(rescued: &Rescued) -> String {
-    let missing = rescued.size - rescued.rescued;
+    let missing = rescued.domain - rescued.rescued;
+    let meant = match rescued.domain == rescued.size {
+        true => human_size(rescued.size),
+        false => format!("{} (of {})", human_size(rescued.domain), human_size(rescued.size)),
+    };
     let mut text = match missing {
-        0 => format!("all {} of {} are in {}\n", human_size(rescued.size), rescued.source, rescued.target),
+        0 => format!("all {meant} of {} are in {}\n", rescued.source, rescued.target),
         _ => format!(
-            "{:.4} % of {} is in {}: {} are missing\n",
-            rescued.rescued as f64 * 100.0 / rescued.size.max(1) as f64,
+            "{:.4} % of {meant} of {} is in {}: {} are missing\n",
+            rescued.rescued as f64 * 100.0 / rescued.domain.max(1) as f64,
             rescued.source,
             rescued.target,
             human_size(missing)
