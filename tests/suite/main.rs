@@ -9,6 +9,7 @@ mod again;
 mod cli;
 mod clone;
 mod faults;
+mod files;
 mod guest;
 mod image;
 mod interop_ewf;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         cli::topic,
         clone::topic,
         faults::topic,
+        files::topic,
         guest::topic,
         image::topic,
         interop_ewf::topic,
