@@ -1,5 +1,6 @@
 //! `map ...`
 
+mod files;
 mod gather;
 mod make;
 mod show;
@@ -53,6 +54,10 @@ enum What {
     Invert(make::InvertArgs),
     /// Say where two maps differ
     Compare(tell::CompareArgs),
+    /// Name the files and metadata that are touched by what is lost
+    Files(files::FilesArgs),
+    /// Make a map of what the file systems of a source use
+    Used(files::UsedArgs),
     /// Change statuses, shift, fill gaps, and turn maps into other forms and back
     Convert(make::ConvertArgs),
 }
@@ -61,10 +66,11 @@ impl Args {
     /// True if standard output gets a map and no results.
     pub fn prints_a_map(&self) -> bool {
         match &self.what {
-            What::Show(_) | What::Stats(_) | What::List(_) | What::Compare(_) => false,
+            What::Show(_) | What::Stats(_) | What::List(_) | What::Compare(_) | What::Files(_) => false,
             What::Merge(args) => args.target.is_stdout(),
             What::Intersect(args) | What::Subtract(args) | What::Xor(args) => args.target.is_stdout(),
             What::Invert(args) => args.target.is_stdout(),
+            What::Used(args) => args.target.is_stdout(),
             What::Convert(args) => args.target.is_stdout(),
         }
     }
@@ -83,6 +89,8 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
         What::Subtract(args) => make::combined(args, Logic::Without, context),
         What::Xor(args) => make::combined(args, Logic::Xor, context),
         What::Invert(args) => make::invert(args, context),
+        What::Files(args) => files::files(args, context),
+        What::Used(args) => files::used(args, context),
         What::Convert(args) => make::convert(args, context),
     }
 }
