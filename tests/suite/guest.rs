@@ -11,6 +11,8 @@ tintype_tests::topic! {
     one_read_is_one_command: [Long, Tool("qemu-system-x86_64"), Tool("sg_raw"), Tool("apt-get")],
     what_the_drive_says_is_understood: [Long, Tool("qemu-system-x86_64"), Tool("sg_raw"), Tool("apt-get")],
     unplugged_and_plugged_in_again: [Long, Tool("qemu-system-x86_64"), Tool("sg_raw"), Tool("apt-get")],
+    a_drive_that_hangs_is_brought_back: [Long, Tool("qemu-system-x86_64"), Tool("sg_raw"), Tool("apt-get")],
+    settings_are_put_back: [Long, Tool("qemu-system-x86_64"), Tool("sg_raw"), Tool("apt-get"), Tool("nvme")],
     reset_three_times: [Long, Tool("qemu-system-x86_64"), Tool("sg_raw"), Tool("apt-get"), Tool("mkfs.ext4")],
 }
 
@@ -213,6 +215,88 @@ fn unplugged_and_plugged_in_again() {
 fn kept(guest: &mut Guest, journal: &str) {
     let some = Deadline::after(120).poll(|| (guest.sh(&format!("grep -q '^r ' {journal}")).status == 0).then_some(()));
     assert!(some.is_some(), "the journal grows");
+}
+
+fn a_drive_that_hangs_is_brought_back() {
+    let mut guest = Guest::boot(Vec::new());
+    for step in ["device", "link"] {
+        let (path, rules) = scsi_debug(&mut guest, "");
+        let address = rules.trim_end_matches("/error").rsplit('/').next().unwrap_or_default().to_owned();
+        // One read is never answered, its abort fails, and the drive says nothing while the kernel looks after it: it is given up.
+        for rule in ["0 -1 0x28", "3 -1 0x28", "0 -4 0x0"] {
+            guest.ok(&format!("echo '{rule}' > {rules}"));
+        }
+        guest.ok(&format!("echo 1 > /sys/bus/scsi/devices/{address}/eh_timeout"));
+        let line = format!("tintype rescue {path} /tmp/t.img --json --read-timeout 1");
+        if step == "device" {
+            let said = guest.sh(&line);
+            assert_eq!(said.status, 3, "without a ladder the drive is gone: {}", said.err);
+            assert_eq!(guest.ok(&format!("cat /sys/bus/scsi/devices/{address}/state")).text(), "offline");
+            guest.ok(&format!("echo running > /sys/bus/scsi/devices/{address}/state; rm /tmp/t.*"));
+            for rule in ["0 -1 0x28", "3 -1 0x28", "0 -4 0x0"] {
+                guest.ok(&format!("echo '{rule}' > {rules}"));
+            }
+        }
+        let said = guest.sh(&format!("{line} --reset {step}"));
+        assert_eq!(said.status, 0, "{step}: {}", said.err);
+        assert_eq!(said.json()["rescued"], LEN, "{step}");
+        assert!(said.err.contains(&format!("{step} reset: the drive answers again")), "{step}: {}", said.err);
+        guest.ok("rm /tmp/t.*; rmmod scsi_debug");
+    }
+}
+
+fn settings_are_put_back() {
+    let scratch = Scratch::new();
+    let (_, nvme) = backing(&scratch, "nvme", 940);
+    let (_, sata) = backing(&scratch, "sata", 941);
+    let slow = |bus, file, serial| GuestDrive { rate: 2 << 20, ..GuestDrive::new(bus, file, serial) };
+    let mut guest = Guest::boot(vec![slow(Bus::Nvme, &nvme, "NVMESET"), slow(Bus::Ahci, &sata, "SATASET")]);
+    let path = guest.path_of("NVMESET");
+    // Asked by somebody else: the time limit for error recovery, in tenths of a second.
+    let limit = |guest: &mut Guest| {
+        let text = guest.ok(&format!("nvme get-feature {path} -n 1 -f 5")).text();
+        let value =
+            text.rsplit(':').next().and_then(|v| u32::from_str_radix(v.trim().trim_start_matches("0x"), 16).ok());
+        value.unwrap_or_else(|| panic!("no value: {text}"))
+    };
+    guest.ok(&format!("nvme set-feature {path} -n 1 -f 5 -v 77"));
+    assert_eq!(limit(&mut guest), 77);
+    let start = |guest: &mut Guest, options: &str| {
+        guest.ok(&format!("tintype rescue {path} /tmp/t.img {options} > /tmp/t.out 2>&1 & echo $! > /tmp/t.pid"));
+        kept(guest, "/tmp/t.img.map.journal");
+    };
+    let ended = |guest: &mut Guest| {
+        let gone = Deadline::after(120).poll(|| (guest.sh("kill -0 $(cat /tmp/t.pid)").status != 0).then_some(()));
+        assert!(gone.is_some(), "it ends: {}", guest.sh("cat /tmp/t.out").text());
+    };
+    start(&mut guest, "");
+    assert_eq!(limit(&mut guest), 77, "nothing is changed unasked");
+    guest.ok("kill -INT $(cat /tmp/t.pid)");
+    ended(&mut guest);
+    start(&mut guest, "--prepare");
+    assert_eq!(limit(&mut guest), 10);
+    // Stopped by a person: put back.
+    guest.ok("kill -INT $(cat /tmp/t.pid)");
+    ended(&mut guest);
+    assert_eq!(limit(&mut guest), 77);
+    assert_ne!(guest.sh("ls /tmp/t.img.map.settings").status, 0);
+    // Killed: the next run puts it back, though nobody asked for --prepare.
+    start(&mut guest, "--prepare");
+    guest.ok("kill -KILL $(cat /tmp/t.pid)");
+    ended(&mut guest);
+    assert_eq!(limit(&mut guest), 10);
+    assert!(guest.ok("cat /tmp/t.img.map.settings").text().contains("recovery=77"));
+    let json = guest.ok(&format!("tintype rescue {path} /tmp/t.img --json")).json();
+    assert_eq!((json["rescued"].as_u64(), limit(&mut guest)), (Some(LEN as u64), 77));
+    assert_ne!(guest.sh("ls /tmp/t.img.map.settings").status, 0);
+    // A SATA drive takes the commands of SMART.
+    let path = guest.path_of("SATASET");
+    let said = guest.ok(&format!("tintype rescue {path} /tmp/s.img --prepare"));
+    assert!(
+        said.err.contains("autosave=on is now autosave=off") && said.err.contains("autosave=on again"),
+        "{}",
+        said.err
+    );
 }
 
 fn reset_three_times() {

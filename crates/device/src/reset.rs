@@ -121,7 +121,9 @@ impl Handles {
 }
 
 fn tell(file: &Path, value: &str, what: &str, done: &mut Vec<String>) -> Result<()> {
-    std::fs::write(file, value).map_err(|e| Error::io("cannot be told to the kernel", e).in_path(file))?;
+    // Some of these files want a whole line.
+    std::fs::write(file, format!("{value}\n"))
+        .map_err(|e| Error::io("cannot be told to the kernel", e).in_path(file))?;
     done.push(what.to_owned());
     Ok(())
 }
@@ -189,12 +191,12 @@ mod tests {
         assert_eq!(handles.scsi, Some(at("usb2/2-1/host7/target7:0:0/7:0:0:0")));
         let done = handles.reset_link().unwrap();
         assert_eq!(done.len(), 2, "{done:?}");
-        assert_eq!(std::fs::read_to_string(at("usb2/2-1/authorized")).unwrap(), "1");
+        assert_eq!(std::fs::read_to_string(at("usb2/2-1/authorized")).unwrap(), "1\n");
         assert_eq!(std::fs::read_to_string(at("usb2/2-1/host7/scsi_host/host7/scan")).unwrap(), "x");
         // Not behind USB.
         let handles = Handles { usb: None, ..handles };
         handles.reset_link().unwrap();
-        assert_eq!(std::fs::read_to_string(at("usb2/2-1/host7/scsi_host/host7/scan")).unwrap(), "- - -");
-        assert_eq!(std::fs::read_to_string(at("usb2/2-1/host7/target7:0:0/7:0:0:0/delete")).unwrap(), "1");
+        assert_eq!(std::fs::read_to_string(at("usb2/2-1/host7/scsi_host/host7/scan")).unwrap(), "- - -\n");
+        assert_eq!(std::fs::read_to_string(at("usb2/2-1/host7/target7:0:0/7:0:0:0/delete")).unwrap(), "1\n");
     }
 }

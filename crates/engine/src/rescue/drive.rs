@@ -3,11 +3,12 @@
 use super::ladder::{Laddered, Patience, Rungs, Step};
 use super::prepare::{self, Prepared};
 use crate::open::{Medium, medium_of};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tintype_core::{Error, Event, Identity, Result, Silent, Source, Watch};
-use tintype_device::passthrough::{Channel, Commanded, Consent, Dialect};
+use tintype_core::{Error, Event, Identity, Result, Silent, Source, Watch, human_size};
+use tintype_device::passthrough::{Channel, Commanded, Consent, Dialect, defects};
 use tintype_device::reset::{self, Handles};
 use tintype_device::{attachment, block, file};
 
@@ -33,6 +34,8 @@ pub struct OpenDrive {
     pub deadline: Duration,
     /// The same drive, where it is read by its own commands.
     pub commanded: Option<Arc<Commanded>>,
+    /// What it says it cannot read, where it was asked.
+    pub known: Vec<Range<u64>>,
     /// The same drive, if it is one.
     block: Option<Arc<block::BlockSource>>,
 }
@@ -46,7 +49,7 @@ pub fn open_drive(path: &Path, how: Passthrough, timeout: Duration, watch: &dyn 
         }
         Medium::File => {
             let source = Arc::new(file::Uncached::open(path)?);
-            return Ok(OpenDrive { source, deadline: timeout, commanded: None, block: None });
+            return Ok(OpenDrive { source, deadline: timeout, commanded: None, known: Vec::new(), block: None });
         }
         Medium::Folder => return Err(Error::usage("is a folder, no drive").in_path(path)),
     };
@@ -81,10 +84,17 @@ pub fn open_drive(path: &Path, how: Passthrough, timeout: Duration, watch: &dyn 
                 source: Arc::clone(&commanded) as Arc<dyn Source>,
                 deadline: timeout.saturating_add(RECOVERY),
                 commanded: Some(commanded),
+                known: Vec::new(),
                 block: Some(drive),
             }
         }
-        None => OpenDrive { source: Arc::clone(&drive) as _, deadline: timeout, commanded: None, block: Some(drive) },
+        None => OpenDrive {
+            source: Arc::clone(&drive) as _,
+            deadline: timeout,
+            commanded: None,
+            known: Vec::new(),
+            block: Some(drive),
+        },
     })
 }
 
@@ -97,6 +107,18 @@ pub struct Treatment {
     pub power: Option<String>,
     /// Whether its settings are changed for the time being.
     pub settings: Settings,
+    /// Whether it is asked for its lists of defects.
+    pub lists: Lists,
+}
+
+/// Whether a drive is asked for its lists of defects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lists {
+    /// Before anything is read.
+    #[default]
+    Asked,
+    /// It is only read.
+    Unasked,
 }
 
 /// Whether settings of a drive are changed.
@@ -140,6 +162,9 @@ pub fn open_treated(
         }
         (None, Settings::Kept) => None,
     };
+    if let (Some(commanded), Lists::Asked) = (&drive.commanded, treatment.lists) {
+        drive.known = known(commanded, &**watch);
+    }
     if !treatment.steps.is_empty() {
         let Some(block) = drive.block.clone() else {
             return Err(Error::usage("is a file, which cannot be reset").in_path(path));
@@ -161,6 +186,27 @@ pub fn open_treated(
         drive.source = Arc::new(Laddered::new(drive.source, steps, Box::new(rungs), patience, Arc::clone(watch)));
     }
     Ok((drive, prepared))
+}
+
+/// What the drive says it cannot read. That it does not tell is no reason not to go on.
+fn known(drive: &Commanded, watch: &dyn Watch) -> Vec<Range<u64>> {
+    let lists = match defects::known(drive.channel(), u64::from(drive.shape().sector), drive.len()) {
+        Ok(lists) => lists,
+        Err(e) => {
+            watch.event(&Event::Note(format!("the drive was not asked for its defects: {}", e.chain())));
+            return Vec::new();
+        }
+    };
+    for (list, ranges) in &lists {
+        let bytes: u64 = ranges.iter().map(|r| r.end - r.start).sum();
+        watch.event(&Event::Note(format!(
+            "the {} of the drive names {} in {} places; these are left for later",
+            list.name(),
+            human_size(bytes),
+            ranges.len()
+        )));
+    }
+    lists.into_iter().flat_map(|(_, ranges)| ranges).collect()
 }
 
 /// How long a drive may take to say anything at all.

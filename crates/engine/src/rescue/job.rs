@@ -2,6 +2,7 @@
 
 use super::begin::{Begun, Site, There};
 use super::keeper::{Cadence, Keeper, Place, Zeros};
+use super::known::leave_for_later;
 use super::log::{Header, Log};
 use super::reader::{Around, Heard, Next, Reader};
 use super::{Drive, Fate, Ledger, Pass, Plan, Reply, Rescue, Status};
@@ -33,6 +34,8 @@ pub struct Request {
     pub image: PathBuf,
     /// The mapfile; the journal lies beside it.
     pub map: PathBuf,
+    /// What the drive itself says it cannot read; it is left for the late passes.
+    pub known: Vec<Range<u64>>,
     /// The bytes that are meant; sectors of which only a part is meant are read whole.
     pub domain: Domain,
     /// How to go about it.
@@ -91,7 +94,7 @@ pub struct Rescued {
 
 /// Rescues. Ends early, with everything kept, when the watch says so or a limit is met.
 pub fn run(request: Request) -> Result<Rescued> {
-    let Request { locator, path, source, image, map, domain, plan, deadline, limits, command, watch } = request;
+    let Request { locator, path, source, image, map, known, domain, plan, deadline, limits, command, watch } = request;
     let clock = Instant::now();
     let len = source.len();
     let domain = domain.in_units(plan.sector, len);
@@ -144,6 +147,7 @@ pub fn run(request: Request) -> Result<Rescued> {
     }
     let fates = ledger.fates().clone();
     ledger.restrict(&domain);
+    leave_for_later(&mut ledger, &known, plan.unit);
     let outlet = Arc::clone(&site.outlet);
     let place = Place {
         target: disk,

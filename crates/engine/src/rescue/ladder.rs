@@ -1,7 +1,7 @@
 //! What is done about a drive that does not answer any more: reset it, reset its link, switch its power off and on; each only where it
 //! was asked for, the gentle ones first. Then it is found again by its serial number, whatever its name is, and the rescue goes on.
 
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tintype_core::{Aligned, Error, Event, Facts, Kind, Result, Shape, Source, Watch};
@@ -161,10 +161,7 @@ fn read(source: &Arc<dyn Source>, len: usize, offset: u64, time: Duration) -> Op
         // Nobody listens any more if it took too long.
         let _ = tell.send((room, read));
     });
-    match told.recv_timeout(time) {
-        Ok(read) => Some(read),
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-    }
+    told.recv_timeout(time).ok()
 }
 
 fn is_silence(e: &Error) -> bool {

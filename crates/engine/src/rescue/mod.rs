@@ -23,6 +23,7 @@ mod geometry;
 mod health;
 mod job;
 mod keeper;
+mod known;
 mod ladder;
 mod ledger;
 mod log;
@@ -37,7 +38,7 @@ mod sweep;
 mod tests;
 mod yields;
 
-pub use drive::{OpenDrive, Passthrough, Settings, Treatment, open_drive, open_treated};
+pub use drive::{Lists, OpenDrive, Passthrough, Settings, Treatment, open_drive, open_treated};
 pub use job::{Limits, Request, Rescued, run};
 pub use ladder::{Laddered, Patience, Rungs, Step};
 pub use ledger::{Fate, Ledger};

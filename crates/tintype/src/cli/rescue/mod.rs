@@ -152,6 +152,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
         source,
         image: args.image.clone(),
         map,
+        known: drive.known,
         domain: args.domain.domain()?,
         plan,
         deadline: drive.deadline,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tintype_core::{Error, Result, Watch};
-use tintype_engine::rescue::{OpenDrive, Passthrough, Prepared, Settings, Step, Treatment, open_treated};
+use tintype_engine::rescue::{Lists, OpenDrive, Passthrough, Prepared, Settings, Step, Treatment, open_treated};
 
 /// Options for the drive itself.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -13,6 +13,9 @@ pub struct TreatmentArgs {
     /// of bad sectors, no saving of SMART attributes
     #[arg(long, help_heading = "Drive")]
     pub prepare: bool,
+    /// Do not ask the drive first for what it knows it cannot read
+    #[arg(long, help_heading = "Drive")]
+    pub unasked: bool,
     /// What to do when the drive does not answer any more, gentle steps first
     #[arg(long, value_name = "STEPS", value_delimiter = ',', help_heading = "Drive")]
     pub reset: Vec<StepName>,
@@ -53,6 +56,7 @@ impl TreatmentArgs {
         let treatment = Treatment {
             steps: self.reset.iter().map(step).collect(),
             power: self.power_command.clone(),
+            lists: if self.unasked { Lists::Unasked } else { Lists::Asked },
             settings: if self.prepare { Settings::Prepared } else { Settings::Kept },
         };
         let mut record = map.as_os_str().to_owned();
