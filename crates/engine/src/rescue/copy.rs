@@ -2,7 +2,7 @@
 
 use super::Status;
 use super::geometry::{Guess, Stripe};
-use super::passes::Rescue;
+use super::passes::{Rescue, Skip};
 use std::ops::Range;
 use tintype_core::Result;
 
@@ -21,9 +21,20 @@ struct Jump {
 }
 
 impl Jump {
-    fn new(len: u64, unit: u64) -> Self {
-        let first = (len / 512).clamp(64 << 10, 64 << 20).next_multiple_of(unit);
-        Jump { first, most: (len / 100).max(first).next_multiple_of(unit), next: first, run: 0, chain: None }
+    fn new(len: u64, unit: u64, skip: Skip) -> Self {
+        let first = skip.first.unwrap_or((len / 512).clamp(64 << 10, 64 << 20)).next_multiple_of(unit);
+        let most = match first {
+            0 => 0,
+            _ => skip.most.unwrap_or(len / 100).max(first).next_multiple_of(unit),
+        };
+        Jump { first, most, next: first, run: 0, chain: None }
+    }
+
+    /// How far to go ahead where reading is slow.
+    fn slow(&mut self) -> u64 {
+        let now = self.next;
+        self.next = (now * 2).min(self.most);
+        now
     }
 
     fn good(&mut self, bytes: u64) {
@@ -75,7 +86,7 @@ impl Rescue<'_> {
     /// Forwards over everything that was not tried.
     pub(super) fn copy(&mut self) -> Result<()> {
         let mut at = 0;
-        let mut jump = Jump::new(self.ledger.len(), self.plan.unit);
+        let mut jump = Jump::new(self.ledger.len(), self.plan.unit, self.plan.skip);
         let mut landed = false;
         while let Some(hole) = self.ledger.next(Status::NonTried, at) {
             at = at.max(hole.start);
@@ -91,7 +102,7 @@ impl Rescue<'_> {
                 if self.geometry.is_certain() && at == guess.start {
                     if self.skip_stripe(Stripe { start: guess.start, end: guess.end }, hole.end)? {
                         at = guess.end;
-                        jump = Jump::new(self.ledger.len(), self.plan.unit);
+                        jump = Jump::new(self.ledger.len(), self.plan.unit, self.plan.skip);
                     } else {
                         self.geometry.forget();
                     }
@@ -120,6 +131,9 @@ impl Rescue<'_> {
                     jump.chain = None;
                 }
                 at = end;
+                if self.drive.slow() {
+                    at = at.saturating_add(jump.slow()).min(hole.end);
+                }
                 continue;
             }
             if jump.run > 0 || jump.chain.is_none() {
@@ -130,7 +144,7 @@ impl Rescue<'_> {
             {
                 at = self.ledger.next(Status::NonTried, at + 1).map_or(hole.end, |r| r.start).max(at + 1);
                 at = self.geometry.last_end().unwrap_or(at).max(at);
-                jump = Jump::new(self.ledger.len(), self.plan.unit);
+                jump = Jump::new(self.ledger.len(), self.plan.unit, self.plan.skip);
                 landed = false;
                 continue;
             }

@@ -15,9 +15,6 @@ use tintype_core::{Aligned, Disk, Error, RangeMap, Result};
 /// What a power cut may cost, in time.
 const COMMIT: Duration = Duration::from_secs(1);
 
-/// How old the mapfile may get.
-const MAP: Duration = Duration::from_secs(30);
-
 /// Reads that may wait to be written.
 const WAITING: usize = 16;
 
@@ -32,6 +29,8 @@ pub(super) struct Place {
     pub target: Arc<dyn Disk>,
     pub log: Log,
     pub map: PathBuf,
+    /// How old the mapfile may get.
+    pub interval: Duration,
     pub ledger: Ledger,
     /// The head of the mapfile: who wrote it, with which command, and since when.
     pub head: Heading,
@@ -124,7 +123,7 @@ impl Work {
             if committed.elapsed() >= COMMIT {
                 self.commit()?;
                 committed = Instant::now();
-                if mapped.elapsed() >= MAP {
+                if mapped.elapsed() >= self.place.interval {
                     self.map()?;
                     mapped = Instant::now();
                 }

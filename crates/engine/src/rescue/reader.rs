@@ -66,6 +66,12 @@ impl Reader {
         }
     }
 
+    /// Reads from `source` from now on.
+    pub fn replace(&mut self, source: Arc<dyn Source>) {
+        self.source = source;
+        self.thread = None;
+    }
+
     fn leave(&mut self) {
         self.thread = None;
         self.abandoned += 1;
