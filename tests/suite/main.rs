@@ -18,6 +18,7 @@ mod matrix;
 mod memory;
 mod refusals;
 mod rescue;
+mod rescue_options;
 mod restore;
 mod resume;
 mod streams;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         memory::topic,
         refusals::topic,
         rescue::topic,
+        rescue_options::topic,
         restore::topic,
         resume::topic,
         streams::topic,

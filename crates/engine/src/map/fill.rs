@@ -96,12 +96,8 @@ fn place(shift: Shift, offset: u64) -> Option<u64> {
 }
 
 fn area(request: &Request<'_>, range: &Range<u64>, status: Status, buffer: &[u8], filled: &mut Filled) -> Result<()> {
-    let size = match request.locations {
-        Locations::Written => request.sector,
-        Locations::Left => CLUSTER,
-    };
     // After the first failure in an area the rest of it is written sector by sector.
-    let mut size = size.min(CLUSTER);
+    let mut size = CLUSTER;
     let mut at = range.start;
     while at < range.end {
         if request.watch.cancelled() {
@@ -110,10 +106,13 @@ fn area(request: &Request<'_>, range: &Range<u64>, status: Status, buffer: &[u8]
         let end = at.saturating_add(size).min(range.end);
         let mut bytes = buffer[..(end - at) as usize].to_vec();
         if request.locations == Locations::Written {
-            let line =
-                format!("\n# position 0x{at:08X} sector 0x{:08X} status {} ", at / request.sector, status.sign());
-            let len = line.len().min(bytes.len());
-            bytes[..len].copy_from_slice(&line.as_bytes()[..len]);
+            for (i, sector) in bytes.chunks_mut(request.sector as usize).enumerate() {
+                let at = at + i as u64 * request.sector;
+                let line =
+                    format!("\n# position 0x{at:08X} sector 0x{:08X} status {} ", at / request.sector, status.sign());
+                let len = line.len().min(sector.len());
+                sector[..len].copy_from_slice(&line.as_bytes()[..len]);
+            }
         }
         let to = place(request.shift, at).ok_or_else(|| Error::usage("there is no such place in the target").at(at))?;
         match request.target.write_at(&bytes, to) {

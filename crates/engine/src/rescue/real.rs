@@ -174,7 +174,7 @@ impl Real {
             return Ok(());
         }
         let Some((at, bytes)) = self.suspicions.last_good().map(|(at, bytes)| (at, bytes.to_vec())) else {
-            return Err(self.end(Stop::new("check-on-error", "a read failed before anything good was read")));
+            return Ok(());
         };
         let again = self.aside(at..at + bytes.len() as u64)?;
         let same = again.as_ref().is_some_and(|again| again[..bytes.len()] == bytes[..]);

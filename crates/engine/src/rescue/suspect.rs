@@ -21,7 +21,7 @@ pub enum Reason {
     ZerosWhereDataIs,
     /// From a read that failed until the end, nothing but zeros came.
     ZerosSinceFailure,
-    /// One sector over and over.
+    /// One sector over and over, that is no pattern in itself.
     RepeatedSector,
     /// A read that brought what the one before it had brought from another place.
     SameAsBefore,
@@ -186,7 +186,7 @@ impl Suspicions {
         let mut run = 0;
         for (i, pair) in bytes.windows(2 * sector).step_by(sector).enumerate() {
             let (one, two) = pair.split_at(sector);
-            let same = one == two && one.iter().any(|b| *b != one[0]);
+            let same = one == two && !has_a_period(one);
             run = if same { run + 1 } else { 0 };
             if run + 1 >= REPEATED {
                 let end = at + ((i + 2) * sector) as u64;
@@ -276,6 +276,18 @@ impl Suspicions {
         }
         all.iter().map(|(r, reason)| Suspect { offset: r.start, len: r.end - r.start, reason }).collect()
     }
+}
+
+/// True if a sector repeats itself inside: such a pattern goes on in the next one, and says nothing.
+fn has_a_period(sector: &[u8]) -> bool {
+    let mut period = 1;
+    while period < sector.len() {
+        if sector[period..] == sector[..sector.len() - period] {
+            return true;
+        }
+        period *= 2;
+    }
+    false
 }
 
 /// Whether a run is over.
@@ -399,6 +411,9 @@ mod tests {
         // Zeros and a filled area are ordinary.
         image[1 << 20..2 << 20].fill(0);
         image[3 << 20..].fill(0xFF);
+        // And so is a pattern.
+        let pattern = b"0123456789abcdef".repeat(1 << 14);
+        image[3 << 20..][..1 << 18].copy_from_slice(&pattern);
         let mut one = suspicions();
         for (i, read) in image.chunks(1 << 18).enumerate() {
             one.saw(read, (i << 18) as u64);

@@ -46,6 +46,7 @@ fn open_source(path: &Path) -> Result<Arc<dyn Source>> {
 }
 
 fn rescued(args: &Args, extra: &ddrescue::Extra, context: &Context<'_>) -> Result<Status> {
+    check_options(args, context)?;
     let mut source = open_source(&args.source)?;
     let test = extra.test.as_ref().map(|path| load(path, extra.gaps())).transpose()?;
     if let Some(map) = &test {
@@ -90,7 +91,7 @@ fn rescued(args: &Args, extra: &ddrescue::Extra, context: &Context<'_>) -> Resul
         },
         expected: expected.map(|map| Domain::new(0..END, Some(&map))),
         direction: if args.reverse { Direction::Backwards } else { Direction::Forwards },
-        limits: limits(args)?,
+        limits: limits(args),
         command: std::env::args().collect(),
         watch,
     })?;
@@ -139,11 +140,19 @@ fn handling(args: &Args, extra: &ddrescue::Extra, sector: u64, reopens: bool) ->
     })
 }
 
-fn limits(args: &Args) -> Result<Limits> {
+/// Refuses options that would have no effect.
+fn check_options(args: &Args, context: &Context<'_>) -> Result<()> {
     if args.max_slow_reads.is_some() && args.min_rate.is_none() {
         return Err(Error::usage("--max-slow-reads needs --min-rate, which says what is slow"));
     }
-    Ok(Limits {
+    if args.log_reads && context.common.log.is_none() {
+        return Err(Error::usage("--log-reads needs --log, which says where"));
+    }
+    Ok(())
+}
+
+fn limits(args: &Args) -> Limits {
+    Limits {
         errors: args.max_errors,
         bad_areas: args.max_bad_areas,
         error_rate: args.max_error_rate,
@@ -152,7 +161,7 @@ fn limits(args: &Args) -> Result<Limits> {
         slow_reads: args.max_slow_reads,
         rate: args.stop_below,
         enough: args.enough.map(|percent| percent / 100.0),
-    })
+    }
 }
 
 fn target(args: &Args) -> Target {

@@ -160,7 +160,7 @@ pub struct Args {
     pub ask: bool,
 
     /// Log good reads, too (with --log)
-    #[arg(long, requires = "log", help_heading = "Log")]
+    #[arg(long, help_heading = "Log")]
     pub log_reads: bool,
 
     /// Options as ddrescue has them, in its units: '-d -r3 -i 1GiB -s 5GB'
