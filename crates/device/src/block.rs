@@ -84,7 +84,8 @@ impl Opened {
     }
 }
 
-fn own_handle(fd: &OwnedFd) -> PathBuf {
+/// A path that opens the same file again, whatever its name leads to by now.
+pub(crate) fn own_handle(fd: &OwnedFd) -> PathBuf {
     use std::os::fd::AsRawFd;
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }

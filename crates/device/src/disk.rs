@@ -1,17 +1,18 @@
 //! Drives and existing files that are written in place.
 
-use crate::block::{self, Geometry, Opened};
-use crate::direct::Direct;
+use crate::block::{self, Geometry, Opened, own_handle};
+use crate::direct::{Alignment, Direct};
 use crate::file::open_regular_for_writing;
 use crate::positional::{read_full, write_full};
 use crate::presence::Presence;
+use crate::writeback::Writeback;
 use crate::{extents, fault, ioctl};
 use rustix::fd::OwnedFd;
-use rustix::fs::{FallocateFlags, OFlags, fallocate, fstat, fsync};
+use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, fstat, fsync, open};
 use rustix::io::{Errno, pwrite};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tintype_core::{Aligned, Disk, Error, Extent, Facts, Kind, Result, Shape, Source, in_range};
 
 /// Most bytes written from one buffer of this module's own.
@@ -220,11 +221,17 @@ impl Drop for BlockDisk {
     }
 }
 
+/// Shorter writes go through the page cache, which gathers them.
+const LONG: usize = 256 << 10;
+
 /// An existing regular file that is written in place and keeps its length.
 pub struct FileDisk {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     path: PathBuf,
     len: u64,
+    // Opened with `O_DIRECT`, and what that asks for.
+    direct: Option<(OwnedFd, Alignment)>,
+    writeback: Option<Writeback>,
     lost: AtomicBool,
 }
 
@@ -234,7 +241,43 @@ impl FileDisk {
         let fd = open_regular_for_writing(path)?;
         let stat = fstat(&fd).map_err(|e| fault::preparing(path, "ask the size of", e))?;
         let len = u64::try_from(stat.st_size).unwrap_or(0);
-        Ok(FileDisk { fd, path: path.to_path_buf(), len, lost: AtomicBool::new(false) })
+        let (fd, path) = (Arc::new(fd), path.to_path_buf());
+        Ok(FileDisk { fd, path, len, direct: None, writeback: None, lost: AtomicBool::new(false) })
+    }
+
+    /// The same for more than fits into memory: long writes from aligned buffers go past the page cache where the file system
+    /// takes them, and what goes through it is soon on its way to the medium.
+    pub fn past_cache(path: &Path) -> Result<Self> {
+        let disk = FileDisk::open(path)?;
+        let flags = OFlags::RDWR | OFlags::DIRECT | OFlags::CLOEXEC;
+        let direct = open(own_handle(&disk.fd), flags, Mode::empty()).ok();
+        let direct = direct.map(|fd| {
+            let align = Alignment::of(&fd, Aligned::TO as u64);
+            (fd, align)
+        });
+        let writeback = Some(Writeback::new(Arc::clone(&disk.fd)));
+        Ok(FileDisk { direct, writeback, ..disk })
+    }
+
+    /// Writes as much from the start of `buf` past the page cache as the file system takes; returns how much that was.
+    fn write_direct(&self, buf: &[u8], offset: u64) -> Result<usize> {
+        let Some((fd, align)) = self.direct.as_ref().filter(|(_, align)| buf.len() >= LONG && align.fits(buf, offset))
+        else {
+            return Ok(0);
+        };
+        let unit = align.offset as usize;
+        let mut done = 0;
+        while done < buf.len() {
+            let at = offset + done as u64;
+            match pwrite(fd, &buf[done..], at) {
+                Ok(n) if n >= unit => done += n - n % unit,
+                Err(Errno::INTR) => {}
+                // The page cache takes it, or says what is wrong.
+                Ok(_) | Err(Errno::INVAL | Errno::OPNOTSUPP) => break,
+                Err(e) => return Err(fault::writing(&self.path, at, e)),
+            }
+        }
+        Ok(done)
     }
 }
 
@@ -254,18 +297,24 @@ impl Source for FileDisk {
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
         in_range(self.len, offset, buf.len() as u64)?;
-        read_full(&self.fd, &self.path, buf, offset)
+        read_full(&*self.fd, &self.path, buf, offset)
     }
 
     fn extent_at(&self, offset: u64) -> Result<Extent> {
-        extents::extent_at(&self.fd, &self.path, self.len, offset)
+        extents::extent_at(&*self.fd, &self.path, self.len, offset)
     }
 }
 
 impl Disk for FileDisk {
     fn write_at(&self, buf: &[u8], offset: u64) -> Result<()> {
         in_range(self.len, offset, buf.len() as u64)?;
-        write_full(&self.fd, &self.path, buf, offset)
+        let done = self.write_direct(buf, offset)?;
+        let (rest, at) = (&buf[done..], offset + done as u64);
+        write_full(&*self.fd, &self.path, rest, at)?;
+        if let Some(writeback) = self.writeback.as_ref().filter(|_| !rest.is_empty()) {
+            writeback.note(at, rest.len() as u64);
+        }
+        Ok(())
     }
 
     fn zero(&self, offset: u64, len: u64) -> Result<()> {
@@ -275,17 +324,17 @@ impl Disk for FileDisk {
         }
         let keep = FallocateFlags::KEEP_SIZE;
         for how in [FallocateFlags::PUNCH_HOLE | keep, FallocateFlags::ZERO_RANGE | keep] {
-            match fallocate(&self.fd, how, offset, len) {
+            match fallocate(&*self.fd, how, offset, len) {
                 Ok(()) => return Ok(()),
                 Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::INTR) => {}
                 Err(e) => return Err(fault::writing(&self.path, offset, e)),
             }
         }
-        zeros(offset, len, |buf, at| write_full(&self.fd, &self.path, buf, at))
+        zeros(offset, len, |buf, at| write_full(&*self.fd, &self.path, buf, at))
     }
 
     fn flush(&self) -> Result<()> {
-        if let Err(e) = fsync(&self.fd) {
+        if let Err(e) = fsync(&*self.fd) {
             self.lost.store(true, Ordering::SeqCst);
             return Err(fault::writing(&self.path, 0, e));
         }

@@ -111,6 +111,22 @@ pub fn rows() -> Vec<Row> {
             ..PLAIN
         },
         Row {
+            name: "rescue-ddrescue",
+            ours: flushed!("\"$T\" rescue \"$D\" \"$O\"/x.img -q"),
+            peer: flushed!("ddrescue -q -d \"$D\" \"$O\"/x.img \"$O\"/x.map"),
+            goal: || time(0.90),
+            device: true,
+            ..PLAIN
+        },
+        Row {
+            name: "rescue-dd",
+            ours: flushed!("\"$T\" rescue \"$D\" \"$O\"/x.img -q"),
+            peer: flushed!("dd if=\"$D\" of=\"$O\"/x.img bs=4M iflag=direct oflag=direct conv=fsync status=none"),
+            goal: || time(1.05),
+            device: true,
+            ..PLAIN
+        },
+        Row {
             name: "e01-fast",
             ours: flushed!("\"$T\" image \"$D\" \"$O\"/x.E01 --compression fast --hash md5,sha1 --split 8GiB -q"),
             peer: concat!(acquire!("fast", "x"), "; sync -f \"$O\""),

@@ -18,6 +18,7 @@ mod worker;
 
 pub use isolate::{OnCorrupt, Policy, Replace, read_isolated};
 pub use lane::{Journaling, LaneEnd};
+pub(crate) use worker::is_zero;
 
 use crate::pipeline::digests::DigestThread;
 use crate::pipeline::lane::LaneThread;

@@ -120,7 +120,9 @@ impl Rescue<'_> {
                     }
                 };
             }
-            let end = self.aligned_end(at, size, limit.max(at + self.plan.sector).min(hole.end));
+            let limit = limit.max(at + self.plan.sector).min(hole.end);
+            let end = self.aligned_end(at, size, limit);
+            self.drive.ahead(size, limit);
             let good = self.attempt(at..end)?;
             if good {
                 jump.good(end - at);
@@ -260,6 +262,7 @@ impl Rescue<'_> {
         while let Some(hole) = self.ledger.next(Status::NonTried, at) {
             let start = hole.start.max(at);
             let end = self.aligned_end(start, self.plan.longest, hole.end);
+            self.drive.ahead(self.plan.longest, hole.end);
             self.attempt(start..end)?;
             at = end;
         }

@@ -1,27 +1,27 @@
 //! A rescue from a real drive into a real file or drive.
 
+use super::afresh::{Afresh, Wanted};
+use super::begin::{Begun, Site};
 use super::handling::Handling;
-use super::keeper::{Keeper, Place};
+use super::keeper::{Cadence, Keeper, Place};
 use super::limits::{Limits, Stop};
 use super::log::{Header, Log};
 use super::mirror::Mirror;
-use super::reader::Reader;
+use super::reader::{Around, Heard, Reader};
 use super::real::{Direction, Real, Tools};
-use super::start::{Afresh, Begun, Wanted, begin, beside};
 use super::suspect::{self, End, Suspect, Suspicions};
-use super::target::Target;
+use super::target::{Held, Start, Target};
 use super::{Ledger, Plan, Rescue, Status};
 use crate::identity::SourceId;
 use crate::map::Domain;
 use crate::report::{Range as Listed, now, program};
-use crate::target::Lock;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tintype_core::mapfile::Heading;
-use tintype_core::{Disk, Error, Event, Kind, Result, Source, Watch};
+use tintype_core::{Aligned, Disk, Error, Event, Kind, Result, Source, Watch};
 
 /// What to rescue.
 pub struct Request {
@@ -109,36 +109,17 @@ pub fn run(request: Request) -> Result<Rescued> {
         return Err(Error::usage(format!("none of the {len} bytes of {locator} are meant")));
     }
     let id = SourceId::of(locator, path.as_deref(), Some(&**source));
-    let journal = beside(map, ".journal");
-    let begun = begin(&id, len, target, map, &journal)?;
-    let disk: Arc<dyn Disk> = target.open(len, &domain)?;
-    // A drive as target is held by its own open.
-    let _lock = match crate::open::medium_of(&target.path)? {
-        crate::open::Medium::File => Some(Lock::take(&target.path)?),
-        _ => None,
-    };
+    let site = Site::of(map)?;
+    Begun::at(&site, &id, len, target, target.there()?)?;
+    let held = Held::of(target, len, &domain)?;
     // Another run may have come further until the lock was free.
-    let begun = match begun {
-        Begun::Anew => Begun::Anew,
-        _ => begin(&id, len, target, map, &journal)?,
-    };
-    let header =
-        Header { program: program(), started: now(), source: id, target: target.path.to_string_lossy().into_owned() };
-    let (mut ledger, log) = match begun {
-        Begun::Anew => {
-            let ledger = Ledger::new(len);
-            let log = Log::create(&journal, &header, &ledger)?;
-            (ledger, log)
-        }
-        Begun::FromMap(ledger) => {
-            watch.event(&Event::Note(format!("going on with {}", map.display())));
-            let log = Log::create(&journal, &header, &ledger)?;
-            (ledger, log)
-        }
-        Begun::FromJournal(ledger, found) => {
-            watch.event(&Event::Note(format!("going on: {} of {len} bytes are there", ledger.total(Status::Finished))));
-            (ledger, Log::reopen(&journal, &found)?)
-        }
+    let begun = Begun::at(&site, &id, len, target, target.there()?)?;
+    let header = Header {
+        program: program(),
+        started: now(),
+        source: id.clone(),
+        target: target.path.to_string_lossy().into_owned(),
+        medium: held.medium(),
     };
     let head = Heading {
         program: program(),
@@ -146,16 +127,70 @@ pub fn run(request: Request) -> Result<Rescued> {
         started: header.started.clone(),
         ..Heading::default()
     };
-    let kept = Ledger::copy(&ledger);
+    let create =
+        |ledger: &Ledger| Log::create(Arc::clone(&site.outlet), &site.journal(), header.clone(), ledger.fates());
+    let mut attached_anew = false;
+    let start = if matches!(begun, Begun::Anew) { Start::Anew } else { Start::GoingOn };
+    let (mut ledger, log) = match begun {
+        Begun::Anew => {
+            let ledger = Ledger::new(len);
+            let log = create(&ledger)?;
+            (ledger, log)
+        }
+        Begun::FromMap(ledger) => {
+            watch.event(&Event::Note(format!("going on with {}", map.display())));
+            let log = create(&ledger)?;
+            (ledger, log)
+        }
+        Begun::FromJournal(ledger, found) => {
+            let wrong = |what: String| Err(Error::denied(what).in_path(&target.path));
+            if let (Some(was), Some(is)) = (&found.header.medium, &header.medium)
+                && let Some(why) = was.differs(is)
+            {
+                return wrong(format!("is not the drive that was written before: {why}; name the right one"));
+            }
+            if found.ignored > 0 {
+                let what = format!("the last {} bytes of its journal are not whole and are left out", found.ignored);
+                watch.event(&Event::Note(what));
+            }
+            attached_anew = !found.header.source.same_attachment(&id);
+            watch.event(&Event::Note(format!("going on: {} of {len} bytes are there", ledger.total(Status::Finished))));
+            (ledger, Log::reopen(Arc::clone(&site.outlet), &site.journal(), &found)?)
+        }
+    };
+    // The journal is there first: an image that has its length and no journal would be somebody else's.
+    let disk = held.disk(start)?;
+    let mut reader = Reader::new(Arc::clone(source), handling.deadline);
+    if attached_anew && !resembles(&mut reader, &*disk, &ledger)? {
+        return Err(Error::denied(format!(
+            "holds something else than what {} was begun with, and has no serial number to know it by; name the right drive, or \
+             move the journal {} away to go on with the mapfile all the same",
+            target.path.display(),
+            site.folder.join(site.journal()).display()
+        ))
+        .in_path(locator));
+    }
+    let fates = ledger.fates().clone();
     ledger.restrict(&domain);
-    let place = Place { target: Arc::clone(&disk), log, map: map.clone(), interval: *map_interval, ledger: kept, head };
+    let changes = afresh.changes(&mut ledger);
+    let place = Place {
+        target: Arc::clone(&disk),
+        zeros: held.zeros(),
+        outlet: Arc::clone(&site.outlet),
+        map: site.map.clone(),
+        log,
+        fates,
+        head,
+        cadence: Cadence { map: *map_interval, ..Cadence::default() },
+    };
     let mut keeper = Keeper::spawn(place);
-    for (range, fate) in afresh.changes(&mut ledger) {
+    for (range, fate) in changes {
         keeper.mark(range, fate)?;
     }
+    watch.event(&Event::Begin { title: "rescuing".into(), total: Some(ledger.meant()) });
     let areas = ledger.areas(Status::Bad);
     let mut drive = Real::new(Tools {
-        reader: Reader::new(Arc::clone(source), handling.deadline),
+        reader,
         keeper,
         handling: handling.clone(),
         limits: limits.clone(),
@@ -169,11 +204,12 @@ pub fn run(request: Request) -> Result<Rescued> {
     let (ledger, run) = passes(&mut drive, ledger, plan, *direction);
     // What was sampled is compared whatever ended the run but a person, or a drive that is not to be read any more.
     let run = run.and_then(|()| drive.check_reads(End::Yes));
+    watch.event(&Event::End);
     // What was read is kept whatever ended the run.
     drive.keeper.finish()?;
     let found = std::mem::replace(&mut drive.suspicions, Suspicions::new(plan.sector, 0.0, None));
     let checked_reads = found.checked;
-    let suspects = beside(map, ".suspect");
+    let suspects = site.folder.join(format!("{}.suspect", site.map));
     let suspect = found.finish(&suspect::load(&suspects)?, &ledger, &*disk);
     suspect::save(&suspects, &suspect)?;
     let stop: Option<Stop> = match run {
@@ -230,4 +266,27 @@ fn passes(drive: &mut Real, ledger: Ledger, plan: &Plan, direction: Direction) -
             (mirror.back(&turned, len), run)
         }
     }
+}
+
+/// Places that are looked at to know a drive again, and bytes of each.
+const PLACES: usize = 16;
+const LOOK: u64 = 4096;
+
+/// True if the drive still holds what was read from it, as far as some places tell that can be read now.
+fn resembles(reader: &mut Reader, image: &dyn Disk, ledger: &Ledger) -> Result<bool> {
+    let finished = || ledger.iter().filter(|(_, f)| f.status == Status::Finished).map(|(r, _)| r);
+    let every = (finished().count() / PLACES).max(1);
+    for range in finished().step_by(every).take(PLACES) {
+        let range = range.start..range.end.min(range.start + LOOK);
+        let len = (range.end - range.start) as usize;
+        let mut kept = vec![0; len];
+        image.read_at(&mut kept, range.start)?;
+        let mut around = Around { stop: &|| false, buffer: &mut || Aligned::new(LOOK as usize) };
+        if let Heard::Bytes(bytes, good, _) = reader.read(range, None, &mut around)?
+            && bytes[..good as usize] != kept[..good as usize]
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -1,22 +1,31 @@
-//! Keeps what was read: the target, then the journal, then the mapfile.
+//! Keeps what was read: writes it, and has it made durable.
+//!
+//! ```text
+//!  passes --what was read, marks--> writer: the target --marks of what was written--> committer: flush, journal, mapfile
+//! ```
+//!
+//! Neither the drive nor the writer waits for a flush.
 
+use super::commit::{Batch, Committer};
 use super::log::Log;
-use super::{Fate, Ledger, Pass, Status};
-use crate::report::now;
+use super::{Fate, Pass};
+use crate::pipeline::is_zero;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tintype_core::mapfile::{self, Heading, Phase, Progress};
-use tintype_core::{Aligned, Disk, Error, RangeMap, Result};
-
-/// What a power cut may cost, in time.
-const COMMIT: Duration = Duration::from_secs(1);
+use tintype_core::mapfile::Heading;
+use tintype_core::{Aligned, Disk, Error, Outlet, RangeMap, Result};
 
 /// Reads that may wait to be written.
 const WAITING: usize = 16;
+
+/// Runs of zeros are looked for in pieces of this size: shorter holes are not worth an extent of their own.
+const GRAIN: u64 = 64 << 10;
+
+/// How many commits may be overdue before writing waits for the target.
+const OVERDUE: u32 = 4;
 
 enum Order {
     Write(Aligned, Range<u64>),
@@ -24,35 +33,71 @@ enum Order {
     Pass(Pass),
 }
 
+/// How often things are done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cadence {
+    /// What a power cut may cost, in time.
+    pub commit: Duration,
+    /// How old the mapfile may get.
+    pub map: Duration,
+    /// What a journal may say in vain before it is written anew, in bytes, besides as much as it says to some purpose.
+    pub spare: u64,
+}
+
+impl Default for Cadence {
+    fn default() -> Self {
+        Cadence { commit: Duration::from_secs(1), map: Duration::from_secs(30), spare: 32 << 20 }
+    }
+}
+
+/// What becomes of zeros that were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Zeros {
+    /// Long runs become holes: files.
+    Holes,
+    /// They are written: drives.
+    Written,
+}
+
 /// What the keeper keeps.
 pub(super) struct Place {
     pub target: Arc<dyn Disk>,
+    pub zeros: Zeros,
+    /// Where the mapfile and the journal lie.
+    pub outlet: Arc<dyn Outlet>,
+    /// The name of the mapfile.
+    pub map: String,
     pub log: Log,
-    pub map: PathBuf,
-    /// How old the mapfile may get.
-    pub interval: Duration,
-    pub ledger: Ledger,
+    /// What the journal says.
+    pub fates: RangeMap<Fate>,
     /// The head of the mapfile: who wrote it, with which command, and since when.
     pub head: Heading,
+    pub cadence: Cadence,
 }
 
-/// A thread that writes; the drive need not wait for the target.
+/// Threads that write; the drive need not wait for the target.
 pub(super) struct Keeper {
     orders: Option<SyncSender<Order>>,
     buffers: Receiver<Aligned>,
-    thread: Option<JoinHandle<Result<Ledger>>>,
+    thread: Option<JoinHandle<Result<RangeMap<Fate>>>>,
 }
 
 impl Keeper {
     pub fn spawn(place: Place) -> Self {
         let (orders, taken) = sync_channel(WAITING);
         let (back, buffers) = sync_channel(WAITING * 2);
+        let (target, zeros, every) = (Arc::clone(&place.target), place.zeros, place.cadence.commit);
         let thread = std::thread::spawn(move || {
-            let mut work = Work { place, marks: RangeMap::new(), pass: Pass::Copy };
-            let run = work.run(&taken, &back);
+            // One batch waits while another is made durable.
+            let (batches, made) = sync_channel(1);
+            let committer = std::thread::spawn(move || Committer::new(place).run(&made));
+            let mut writer = Writer { target, zeros, every, batches, batch: Batch::default() };
+            let run = writer.run(&taken, &back);
             // What came before a target that takes no more is kept all the same.
-            let kept = work.commit().and_then(|()| work.map());
-            run.and(kept).map(|()| work.place.ledger)
+            writer.hand_over_all();
+            drop(writer);
+            let kept = committer.join().map_err(|_| died())?;
+            run.and(kept)
         });
         Keeper { orders: Some(orders), buffers, thread: Some(thread) }
     }
@@ -85,102 +130,87 @@ impl Keeper {
         }
     }
 
-    /// Waits until everything is durable; returns the ledger as it was written.
-    pub fn finish(&mut self) -> Result<Option<Ledger>> {
+    /// Waits until everything is durable; returns what is.
+    pub fn finish(&mut self) -> Result<Option<RangeMap<Fate>>> {
         self.orders = None;
         let Some(thread) = self.thread.take() else { return Ok(None) };
-        thread.join().map_err(|_| Error::corrupt("writing died; please report this as a bug"))?.map(Some)
+        thread.join().map_err(|_| died())?.map(Some)
     }
 }
 
-struct Work {
-    place: Place,
-    // Since the last commit.
-    marks: RangeMap<Fate>,
-    pass: Pass,
+fn died() -> Error {
+    Error::corrupt("writing died; please report this as a bug")
 }
 
-impl Work {
+struct Writer {
+    target: Arc<dyn Disk>,
+    zeros: Zeros,
+    every: Duration,
+    batches: SyncSender<Batch>,
+    // What was written since the last batch.
+    batch: Batch,
+}
+
+impl Writer {
     fn run(&mut self, orders: &Receiver<Order>, back: &SyncSender<Aligned>) -> Result<()> {
-        let (mut committed, mut mapped) = (Instant::now(), Instant::now());
-        self.map()?;
+        let mut handed = Instant::now();
         loop {
-            match orders.recv_timeout(COMMIT.saturating_sub(committed.elapsed())) {
+            match orders.recv_timeout(self.every.saturating_sub(handed.elapsed()).max(Duration::from_millis(1))) {
                 Ok(Order::Write(buffer, range)) => {
                     let len = (range.end - range.start) as usize;
-                    self.write(&buffer[..len], range)?;
+                    self.write(&buffer[..len], range.start)?;
                     // If nobody takes it, it is freed.
                     let _ = back.try_send(buffer);
                 }
-                Ok(Order::Mark(range, fate)) => {
-                    self.place.ledger.set(range.clone(), fate);
-                    self.marks.set(range, fate);
-                }
-                Ok(Order::Pass(pass)) => self.pass = pass,
+                Ok(Order::Mark(range, fate)) => self.batch.marks.set(range, fate),
+                Ok(Order::Pass(pass)) => self.batch.pass = Some(pass),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
-            if committed.elapsed() >= COMMIT {
-                self.commit()?;
-                committed = Instant::now();
-                if mapped.elapsed() >= self.place.interval {
-                    self.map()?;
-                    mapped = Instant::now();
-                }
+            if handed.elapsed() < self.every {
+                continue;
+            }
+            if handed.elapsed() > self.every * OVERDUE {
+                // More must not be at stake.
+                self.hand_over_all();
+                handed = Instant::now();
+                continue;
+            }
+            match self.batches.try_send(std::mem::take(&mut self.batch)) {
+                Ok(()) => handed = Instant::now(),
+                Err(TrySendError::Full(batch)) => self.batch = batch,
+                // It ends early only with an error, which is told at the end.
+                Err(TrySendError::Disconnected(_)) => return Ok(()),
             }
         }
     }
 
-    fn write(&self, bytes: &[u8], range: Range<u64>) -> Result<()> {
-        self.place.target.write_at(bytes, range.start)
+    fn hand_over_all(&mut self) {
+        // Nobody takes it if the committer has failed, which is told at the end.
+        let _ = self.batches.send(std::mem::take(&mut self.batch));
     }
 
-    /// The target first: what the journal names is there.
-    fn commit(&mut self) -> Result<()> {
-        if self.marks.is_empty() {
-            return Ok(());
+    fn write(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        if self.zeros == Zeros::Written {
+            return self.target.write_at(bytes, offset);
         }
-        self.place.target.flush()?;
-        let marks: Vec<_> = std::mem::take(&mut self.marks).iter().collect();
-        self.place.log.commit(&marks)
+        let end = offset + bytes.len() as u64;
+        let part = |from: u64, to: u64| &bytes[(from - offset) as usize..(to - offset) as usize];
+        let put = |from: u64, to: u64, zero: bool| match zero {
+            _ if from == to => Ok(()),
+            true => self.target.zero(from, to - from),
+            false => self.target.write_at(part(from, to), from),
+        };
+        let (mut run, mut zero, mut at) = (offset, false, offset);
+        while at < end {
+            let next = ((at / GRAIN + 1) * GRAIN).min(end);
+            let now = next - at == GRAIN && is_zero(part(at, next));
+            if now != zero {
+                put(run, at, zero)?;
+                (run, zero) = (at, now);
+            }
+            at = next;
+        }
+        put(run, end, zero)
     }
-
-    fn map(&mut self) -> Result<()> {
-        let text = mapfile(&self.place.ledger, &self.place.head, self.pass);
-        replace(&self.place.map, &text)?;
-        self.place.log.mapped(&text)
-    }
-}
-
-/// The text of a ledger's mapfile.
-pub(super) fn mapfile(ledger: &Ledger, heading: &Heading, pass: Pass) -> Vec<u8> {
-    let phase = match pass {
-        _ if ledger.total(Status::Finished) == ledger.len() => Phase::Finished,
-        // Sweeping has a sign of its own since ddrescue 1.30; all versions know this one.
-        Pass::Copy | Pass::Back | Pass::Sweep | Pass::Enclose | Pass::Rest => Phase::Copying,
-        Pass::Trim => Phase::Trimming,
-        Pass::Scrape => Phase::Scraping,
-        Pass::Retry => Phase::Retrying,
-    };
-    let mut blocks = RangeMap::new();
-    for (range, fate) in ledger.iter() {
-        blocks.set(range, fate.status);
-    }
-    let heading = Heading { now: now(), doing: pass.title().into(), ..heading.clone() };
-    let mut text = Vec::new();
-    mapfile::write(&heading, &Progress { phase, ..Progress::default() }, blocks.iter(), &mut text)
-        .expect("memory can be written");
-    text
-}
-
-/// Puts a text in the place of a file, so that there is always the old one or the new one.
-fn replace(path: &Path, text: &[u8]) -> Result<()> {
-    use std::io::Write as _;
-    let failed = |e| Error::io("cannot write the mapfile", e).in_path(path);
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let beside = PathBuf::from(name);
-    let mut file = std::fs::File::create(&beside).map_err(failed)?;
-    file.write_all(text).and_then(|()| file.sync_all()).map_err(failed)?;
-    std::fs::rename(&beside, path).map_err(failed)
 }

@@ -38,14 +38,6 @@ impl Ledger {
         ledger
     }
 
-    /// The same once more, all of it meant.
-    pub(super) fn copy(&self) -> Self {
-        let mut ledger = Ledger::new(self.len);
-        ledger.fates = self.fates.clone();
-        ledger.count();
-        ledger
-    }
-
     /// Means only what `domain` does, from now on. Costs O(n).
     ///
     /// Drives are read in whole sectors: a domain for them is made of such, see [`Domain::in_units`].
@@ -148,6 +140,11 @@ impl Ledger {
             self.by_status[fate.status as usize].set(meant, ());
         }
         self.fates.set(range, fate);
+    }
+
+    /// The fates of all bytes, meant or not.
+    pub(super) fn fates(&self) -> &RangeMap<Fate> {
+        &self.fates
     }
 
     /// All ranges, meant or not, ascending.

@@ -1,30 +1,40 @@
 //! The journal of a rescue: what is safely stored, in the order it came to be.
 //!
 //! ```text
-//! tintype rescue journal 1
+//! tintype rescue journal 2
 //! {header as JSON}
+//! h 76543210               CRC-32 of the line before
 //! r 0 1048576 + 0          a range, its status and how often it failed
 //! c 0123abcd               everything since the last such line is on the medium; CRC-32 of those lines
-//! m 89abcdef               the mapfile was written, with this CRC-32
+//! m 89abcdef               the mapfile is about to be replaced by one with this CRC-32
 //! ```
 //!
-//! What follows the last `c` or `m` line that is right is what a power cut left over, and is ignored.
+//! What follows the last `c` or `m` line that is right is what a power cut left over, and is ignored. A journal that has grown far
+//! beyond what it says is written anew, beside the old one, and takes its name when it is whole.
 
-use super::{Fate, Ledger, Status};
+use super::{Fate, Status};
 use crate::identity::SourceId;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tintype_codec::checksum::crc32;
-use tintype_core::{Error, Result};
+use tintype_core::{Error, File, Outlet, RangeMap, Result};
 
-const MAGIC: &str = "tintype rescue journal 1";
+const MAGIC: &str = "tintype rescue journal 2";
 
-/// Longest journal that is read.
+/// Longest journal that is read; it is compacted long before.
 const MOST: u64 = 4 << 30;
+
+/// Longest line that is read: the header holds names.
+const LONGEST: usize = 64 << 10;
+
+/// Ranges that are vouched for by one `c` line, at most: what is read is held back until its line comes.
+const GROUP: usize = 4096;
+
+/// Bytes of a range in a journal, about.
+const LINE: u64 = 32;
 
 /// What the journal belongs to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,123 +47,264 @@ pub struct Header {
     pub source: SourceId,
     /// The image.
     pub target: String,
+    /// Which drive the image is, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub medium: Option<SourceId>,
 }
 
 /// What a journal says.
 pub(super) struct Found {
     pub header: Header,
-    pub ranges: Vec<(Range<u64>, Fate)>,
-    /// CRC-32 of the mapfile as it was written last.
-    pub map: Option<u32>,
+    /// What is not named was not tried.
+    pub fates: RangeMap<Fate>,
+    /// CRC-32 of the last mapfiles that were written, the latest last: the very last may not have got its name.
+    pub maps: Vec<u32>,
+    /// Bytes at the end that count for nothing.
+    pub ignored: u64,
     // Bytes up to the last line that counts.
     valid: u64,
 }
 
-/// The journal at `path`; `None` if there is none. Fails with `Corrupt` if it is something else.
-pub(super) fn read(path: &Path) -> Result<Option<Found>> {
-    let failed = |e| Error::io("cannot read the journal", e).in_path(path);
-    let mut text = Vec::new();
-    match File::open(path) {
-        Ok(file) => file.take(MOST).read_to_end(&mut text).map_err(failed)?,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(failed(e)),
-    };
-    let wrong = || Error::corrupt("is not the journal of a rescue").in_path(path);
-    let mut lines = text.split_inclusive(|b| *b == b'\n');
-    let first = lines.next().unwrap_or_default();
-    if first != format!("{MAGIC}\n").as_bytes() {
-        return Err(wrong());
+/// The journal called `name`; `None` if there is none. Fails with `Corrupt` if it is something else.
+pub(super) fn read(outlet: &dyn Outlet, name: &str) -> Result<Option<Found>> {
+    if !outlet.exists(name)? {
+        return Ok(None);
     }
-    let second = lines.next().unwrap_or_default();
-    let header: Header = serde_json::from_slice(second).map_err(|e| wrong().because(e))?;
-    let mut found = Found { header, ranges: Vec::new(), map: None, valid: (first.len() + second.len()) as u64 };
-    let (mut pending, mut at, mut sum_from) = (Vec::new(), found.valid as usize, found.valid as usize);
-    for line in lines {
-        let end = at + line.len();
-        let Some(words) = std::str::from_utf8(line).ok().and_then(|l| l.strip_suffix('\n')) else { break };
-        let words: Vec<_> = words.split(' ').collect();
-        match &words[..] {
-            ["r", offset, len, status, tries] => {
-                let Some(range) = parse_range(offset, len, status, tries) else { break };
-                pending.push(range);
+    let file = outlet.reopen(name)?;
+    let len = file.len()?;
+    if len > MOST {
+        return Err(Error::limit(format!("is longer than {MOST} bytes, so it is no journal")).in_path(name));
+    }
+    let mut lines = Lines { text: BufReader::with_capacity(1 << 20, Reading { file, at: 0, len }), line: Vec::new() };
+    let wrong =
+        |why: &str| Error::corrupt(format!("{why}; move it away, and the mapfile is what counts")).in_path(name);
+    let failed = |e| Error::io("cannot read the journal", e).in_path(name);
+    let mut valid = 0;
+    if lines.next().map_err(failed)?.is_none_or(|line| line != MAGIC.as_bytes()) {
+        return Err(wrong("is not the journal of a rescue"));
+    }
+    valid += lines.bytes();
+    let header = lines.next().map_err(failed)?.unwrap_or_default().to_vec();
+    valid += lines.bytes();
+    let sum = format!("h {:08x}", crc32(&with_newline(&header)));
+    if lines.next().map_err(failed)?.is_none_or(|line| line != sum.as_bytes()) {
+        return Err(wrong("is damaged: its head is not what was written"));
+    }
+    valid += lines.bytes();
+    let header: Header =
+        serde_json::from_slice(&header).map_err(|e| wrong("is not the journal of a rescue").because(e))?;
+    let mut found = Found { header, fates: RangeMap::new(), maps: Vec::new(), ignored: 0, valid };
+    let (mut group, mut ranges, mut at) = (Vec::new(), Vec::new(), valid);
+    while let Some(line) = lines.next().map_err(failed)? {
+        let Ok(text) = std::str::from_utf8(line) else { break };
+        let mut words = text.split(' ');
+        match (words.next(), words.clone().count()) {
+            (Some("r"), 4) if ranges.len() < GROUP => {
+                let Some(range) = parse_range(words) else { break };
+                ranges.push(range);
+                group.extend_from_slice(line);
+                group.push(b'\n');
+                at += lines.bytes();
+                continue;
             }
-            ["c", sum] if u32::from_str_radix(sum, 16) == Ok(crc32(&text[sum_from..at])) => {
-                found.ranges.append(&mut pending);
-                (found.valid, sum_from) = (end as u64, end);
+            (Some("c"), 1) if parse_sum(words.next()) == Some(crc32(&group)) => {
+                for (range, fate) in ranges.drain(..) {
+                    found.fates.set(range, fate);
+                }
+                group.clear();
             }
-            ["m", sum] if pending.is_empty() => {
-                let Ok(sum) = u32::from_str_radix(sum, 16) else { break };
-                found.map = Some(sum);
-                (found.valid, sum_from) = (end as u64, end);
+            (Some("m"), 1) if ranges.is_empty() => {
+                let Some(sum) = parse_sum(words.next()) else { break };
+                found.maps.push(sum);
+                if found.maps.len() > 2 {
+                    found.maps.remove(0);
+                }
             }
             _ => break,
         }
-        at = end;
+        at += lines.bytes();
+        found.valid = at;
     }
+    found.ignored = len - found.valid;
     Ok(Some(found))
 }
 
-fn parse_range(offset: &str, len: &str, status: &str, tries: &str) -> Option<(Range<u64>, Fate)> {
-    let (offset, len): (u64, u64) = (offset.parse().ok()?, len.parse().ok()?);
-    let status = Status::ALL.into_iter().find(|s| status.chars().eq([s.sign()]))?;
-    Some((offset..offset.checked_add(len)?, Fate { status, tries: tries.parse().ok()? }))
+fn with_newline(line: &[u8]) -> Vec<u8> {
+    [line, b"\n"].concat()
+}
+
+fn parse_sum(word: Option<&str>) -> Option<u32> {
+    u32::from_str_radix(word.filter(|w| w.len() == 8)?, 16).ok()
+}
+
+fn parse_range<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<(Range<u64>, Fate)> {
+    let (offset, len): (u64, u64) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let sign = words.next()?;
+    let status = Status::ALL.into_iter().find(|s| sign.chars().eq([s.sign()]))?;
+    Some((offset..offset.checked_add(len)?, Fate { status, tries: words.next()?.parse().ok()? }))
+}
+
+/// A file read from its beginning.
+struct Reading {
+    file: Arc<dyn File>,
+    at: u64,
+    len: u64,
+}
+
+impl Read for Reading {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let now = (self.len - self.at).min(buf.len() as u64) as usize;
+        self.file.read_at(&mut buf[..now], self.at).map_err(std::io::Error::other)?;
+        self.at += now as u64;
+        Ok(now)
+    }
+}
+
+/// Whole lines, none longer than [`LONGEST`].
+struct Lines {
+    text: BufReader<Reading>,
+    line: Vec<u8>,
+}
+
+impl Lines {
+    /// The next line without its end; `None` at the end, or where there is no whole line.
+    fn next(&mut self) -> std::io::Result<Option<&[u8]>> {
+        self.line.clear();
+        (&mut self.text).take(LONGEST as u64).read_until(b'\n', &mut self.line)?;
+        Ok(self.line.strip_suffix(b"\n"))
+    }
+
+    /// Bytes of the line that was read last, with its end.
+    fn bytes(&self) -> u64 {
+        self.line.len() as u64
+    }
 }
 
 /// A journal being written.
 pub(super) struct Log {
-    file: File,
-    path: PathBuf,
+    outlet: Arc<dyn Outlet>,
+    name: String,
+    header: Header,
+    file: Arc<dyn File>,
+    // Where the next line goes; after a write that failed, the same place.
+    at: u64,
 }
 
 impl Log {
-    /// A new one that begins with everything in `ledger`; takes its name only when it is whole.
-    pub fn create(path: &Path, header: &Header, ledger: &Ledger) -> Result<Self> {
-        let failed = |e| Error::io("cannot write the journal", e).in_path(path);
-        let mut name = path.as_os_str().to_owned();
-        name.push(".new");
-        let beside = PathBuf::from(name);
-        let file = File::create(&beside).map_err(failed)?;
-        let mut log = Log { file, path: path.to_path_buf() };
-        let header = serde_json::to_string(header).map_err(|e| Error::usage("the header has no text").because(e))?;
-        log.file.write_all(format!("{MAGIC}\n{header}\n").as_bytes()).map_err(failed)?;
-        let ranges: Vec<_> = ledger.iter().filter(|(_, f)| f.status != Status::NonTried).collect();
-        log.commit(&ranges)?;
-        std::fs::rename(&beside, path).map_err(failed)?;
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|f| f.sync_all()).map_err(failed)?;
+    /// A new one that begins with everything in `fates`; takes its name only when it is whole.
+    pub fn create(outlet: Arc<dyn Outlet>, name: &str, header: Header, fates: &RangeMap<Fate>) -> Result<Self> {
+        let whole = Whole::write(&*outlet, name, &header, fates)?;
+        let mut log = Log { outlet, name: name.to_owned(), header, file: Arc::clone(&whole.file), at: 0 };
+        log.replace(whole, &[], &[])?;
         Ok(log)
     }
 
     /// The one that was found, to go on after its last line that counts.
-    pub fn reopen(path: &Path, found: &Found) -> Result<Self> {
-        let failed = |e| Error::io("cannot write the journal", e).in_path(path);
-        let mut file = File::options().write(true).open(path).map_err(failed)?;
-        file.set_len(found.valid).map_err(failed)?;
-        file.seek(SeekFrom::End(0)).map_err(failed)?;
-        Ok(Log { file, path: path.to_path_buf() })
+    pub fn reopen(outlet: Arc<dyn Outlet>, name: &str, found: &Found) -> Result<Self> {
+        let file = outlet.reopen(name)?;
+        file.set_len(found.valid)?;
+        Ok(Log { outlet, name: name.to_owned(), header: found.header.clone(), file, at: found.valid })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it belongs to.
+    pub fn header(&self) -> &Header {
+        &self.header
     }
 
     /// Says that these ranges are on the medium of the target; durable when it returns.
     pub fn commit(&mut self, ranges: &[(Range<u64>, Fate)]) -> Result<()> {
-        let mut text = String::new();
-        for (range, fate) in ranges {
+        self.append(&lines(ranges))
+    }
+
+    /// Says which mapfile is about to get its name.
+    pub fn mapped(&mut self, sum: u32) -> Result<()> {
+        self.append(&format!("m {sum:08x}\n"))
+    }
+
+    /// True if it says much more than `fragments` ranges need, beyond `spare` bytes.
+    pub fn is_bloated(&self, fragments: usize, spare: u64) -> bool {
+        self.at > spare.saturating_add(2 * LINE * fragments as u64)
+    }
+
+    /// Puts another one in its place, which says the same but for `since` and the mapfiles `maps`.
+    pub fn replace(&mut self, whole: Whole, since: &[(Range<u64>, Fate)], maps: &[u32]) -> Result<()> {
+        (self.file, self.at) = (whole.file, whole.len);
+        let mut text = lines(since);
+        for sum in maps {
+            let _ = writeln!(text, "m {sum:08x}");
+        }
+        self.append(&text)?;
+        self.outlet.rename(&fresh(&self.name), &self.name)?;
+        self.outlet.sync()
+    }
+
+    fn append(&mut self, text: &str) -> Result<()> {
+        self.file.write_at(text.as_bytes(), self.at)?;
+        self.file.sync()?;
+        self.at += text.len() as u64;
+        Ok(())
+    }
+}
+
+/// Lines for ranges, vouched for.
+fn lines(ranges: &[(Range<u64>, Fate)]) -> String {
+    let mut text = String::new();
+    for group in ranges.chunks(GROUP) {
+        let start = text.len();
+        for (range, fate) in group {
             // Writing to a string cannot fail.
             let len = range.end - range.start;
             let _ = writeln!(text, "r {} {len} {} {}", range.start, fate.status.sign(), fate.tries);
         }
-        let sum = crc32(text.as_bytes());
+        let sum = crc32(&text.as_bytes()[start..]);
         let _ = writeln!(text, "c {sum:08x}");
-        self.append(&text)
+    }
+    text
+}
+
+/// The name under which a file is made that is to be called `name`.
+pub(super) fn fresh(name: &str) -> String {
+    format!("{name}.new")
+}
+
+/// A journal that has no name yet and says everything there is to say.
+pub(super) struct Whole {
+    file: Arc<dyn File>,
+    len: u64,
+}
+
+impl Whole {
+    /// Writes it beside the one called `name`.
+    pub fn write(outlet: &dyn Outlet, name: &str, header: &Header, fates: &RangeMap<Fate>) -> Result<Self> {
+        let fresh = fresh(name);
+        if outlet.exists(&fresh)? {
+            outlet.remove(&fresh)?;
+        }
+        let mut whole = Whole { file: outlet.create(&fresh)?, len: 0 };
+        let header = serde_json::to_string(header).map_err(|e| Error::usage("the header has no text").because(e))?;
+        let sum = crc32(&with_newline(header.as_bytes()));
+        whole.add(&format!("{MAGIC}\n{header}\nh {sum:08x}\n"))?;
+        let mut ranges = Vec::with_capacity(GROUP);
+        for part in fates.iter().filter(|(_, f)| f.status != Status::NonTried) {
+            ranges.push(part);
+            if ranges.len() == GROUP {
+                whole.add(&lines(&ranges))?;
+                ranges.clear();
+            }
+        }
+        whole.add(&lines(&ranges))?;
+        whole.file.sync()?;
+        Ok(whole)
     }
 
-    /// Says that the mapfile was written.
-    pub fn mapped(&mut self, map: &[u8]) -> Result<()> {
-        self.append(&format!("m {:08x}\n", crc32(map)))
-    }
-
-    fn append(&mut self, text: &str) -> Result<()> {
-        let failed = |e| Error::io("cannot write the journal", e).in_path(&self.path);
-        self.file.write_all(text.as_bytes()).map_err(failed)?;
-        self.file.sync_data().map_err(failed)
+    fn add(&mut self, text: &str) -> Result<()> {
+        self.file.write_at(text.as_bytes(), self.len)?;
+        self.len += text.len() as u64;
+        Ok(())
     }
 }

@@ -10,12 +10,16 @@
 //! therefore choose every read by what reads like it came to before: how long, how far ahead after a failure, and whether at all.
 //! See `passes` for their order.
 
+mod afresh;
+mod begin;
+mod commit;
 mod copy;
 mod costs;
 mod edges;
 mod enclosed;
 mod geometry;
 mod handling;
+mod health;
 mod job;
 mod keeper;
 mod ledger;
@@ -30,7 +34,6 @@ mod reader;
 mod real;
 mod retry;
 mod scrape;
-mod start;
 mod suspect;
 mod sweep;
 mod target;
@@ -38,6 +41,7 @@ mod target;
 mod tests;
 mod yields;
 
+pub use afresh::{Afresh, Failed, Reach, Size, Tried, Wanted};
 pub use handling::{AfterError, Again, Handling, Reopen, Slow, Told};
 pub use job::{Request, Rescued, run};
 pub use ledger::{Fate, Ledger};
@@ -46,7 +50,6 @@ pub use mapped::Mapped;
 pub use model::{Model, Played};
 pub use passes::{Pass, Plan, Rescue, Skip};
 pub use real::Direction;
-pub use start::{Afresh, Failed, Reach, Size, Tried, Wanted};
 pub use suspect::{Reason, Suspect};
 pub use target::{Old, Space, Target, Writes};
 
@@ -57,6 +60,11 @@ pub use tintype_core::mapfile::Status;
 pub trait Drive {
     /// Reads a range and keeps what it got; an `Err` ends the rescue, a read that fails does not.
     fn read(&mut self, range: Range<u64>) -> tintype_core::Result<Reply>;
+
+    /// Told, before a read, what follows if it goes well: reads that end at multiples of `size`, and at `limit`.
+    fn ahead(&mut self, size: u64, limit: u64) {
+        let _ = (size, limit);
+    }
 
     /// Told of every change of the ledger, in order.
     fn mark(&mut self, range: Range<u64>, fate: Fate) -> tintype_core::Result<()>;

@@ -4,7 +4,7 @@ use super::handling::{AfterError, Again, Handling, Told};
 use super::keeper::Keeper;
 use super::limits::{Limits, Stop};
 use super::pace::Pace;
-use super::reader::{Heard, Reader};
+use super::reader::{Around, Heard, Next, Reader};
 use super::suspect::{End, Suspicions};
 use super::{Drive, Fate, Ledger, Pass, Reply, Status};
 use crate::map::draw;
@@ -61,6 +61,8 @@ pub(super) struct Real {
     // Since when is this second, and what it brought.
     second: (Instant, u64),
     slow: bool,
+    // What follows on the next read if it goes well.
+    next: Option<Next>,
 }
 
 /// What a drive is read with.
@@ -103,6 +105,7 @@ impl Real {
             cells: String::new(),
             second: (now, 0),
             slow: false,
+            next: None,
         }
     }
 
@@ -133,18 +136,35 @@ impl Real {
         self.pause(due.saturating_sub(self.pace.elapsed()))
     }
 
-    fn buffer(&mut self) -> Aligned {
-        self.keeper.buffer().or_else(|| self.buffers.pop()).unwrap_or_else(|| Aligned::new(self.longest))
+    /// Reads: ahead, too, if `next` says what of.
+    fn hear(&mut self, range: Range<u64>, how: How) -> Result<Heard> {
+        let (keeper, buffers, longest) = (&mut self.keeper, &mut self.buffers, self.longest);
+        let mut buffer = || keeper.buffer().or_else(|| buffers.pop()).unwrap_or_else(|| Aligned::new(longest));
+        let watch = &self.watch;
+        let mut around = Around { stop: &|| watch.cancelled(), buffer: &mut buffer };
+        let heard = match how {
+            How::Once(next) => self.reader.read(range, next, &mut around),
+            How::Again => self.reader.again(range, &mut around),
+        };
+        for failed in std::mem::take(&mut self.reader.failed_ahead) {
+            let len = failed.range.end - failed.range.start;
+            self.pace.count(0, len - failed.good, failed.seconds);
+            self.watch.event(&Event::Read {
+                offset: failed.range.start,
+                len,
+                good: failed.good,
+                seconds: failed.seconds,
+            });
+        }
+        heard
     }
 
-    /// Reads for whoever only wants to look; nothing where it fails.
+    /// Reads once more for whoever only wants to look; nothing where it fails.
     fn aside(&mut self, range: Range<u64>) -> Result<Option<Aligned>> {
-        let watch = Arc::clone(&self.watch);
         let len = range.end - range.start;
-        let buffer = self.buffer();
-        match self.reader.read(range, buffer, &|| watch.cancelled())? {
-            Heard::Bytes(buffer, good) if good == len => Ok(Some(buffer)),
-            Heard::Bytes(buffer, _) => {
+        match self.hear(range, How::Again)? {
+            Heard::Bytes(buffer, good, _) if good == len => Ok(Some(buffer)),
+            Heard::Bytes(buffer, ..) => {
                 self.buffers.push(buffer);
                 Ok(None)
             }
@@ -275,7 +295,19 @@ impl Real {
     }
 }
 
+/// How a range is read.
+enum How {
+    /// For the first time, with what follows.
+    Once(Option<Next>),
+    /// Though it was read before.
+    Again,
+}
+
 impl Drive for Real {
+    fn ahead(&mut self, size: u64, limit: u64) {
+        self.next = Some(Next { size, limit });
+    }
+
     fn read(&mut self, range: Range<u64>) -> Result<Reply> {
         if self.watch.cancelled() {
             return Err(Error::cancelled());
@@ -284,14 +316,13 @@ impl Drive for Real {
             return Err(self.end(stop));
         }
         self.throttle()?;
-        let buffer = self.buffer();
         let began = Instant::now();
-        let watch = Arc::clone(&self.watch);
-        let heard = self.reader.read(range.clone(), buffer, &|| watch.cancelled())?;
-        let seconds = began.elapsed().as_secs_f64();
+        // What is read slowly on purpose is not read ahead.
+        let next = self.next.take().filter(|_| self.handling.max_rate.is_none());
+        let heard = self.hear(range.clone(), How::Once(next))?;
         let all = range.end - range.start;
-        let good = match heard {
-            Heard::Bytes(buffer, good) => {
+        let (good, seconds) = match heard {
+            Heard::Bytes(buffer, good, seconds) => {
                 // Only whole sectors before the failure are believed.
                 let good =
                     if good == all { all } else { (range.start + good) / self.sector * self.sector - range.start };
@@ -302,11 +333,11 @@ impl Drive for Real {
                 } else {
                     self.buffers.push(buffer);
                 }
-                good
+                (good, seconds)
             }
             Heard::Hung => {
                 self.pace.hung += 1;
-                0
+                (0, began.elapsed().as_secs_f64())
             }
             Heard::Stopped => return Err(Error::cancelled()),
         };

@@ -3,9 +3,9 @@
 //! What is suspect stays finished in the map, since nobody knows better, but it is listed in the result and in the file `MAP.suspect`, whose
 //! form `tintype map convert --from json` makes a map of.
 
-use super::target::is_zero;
 use super::{Ledger, Status};
 use crate::map::Domain;
+use crate::pipeline::is_zero;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::ops::Range;
