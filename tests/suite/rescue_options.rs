@@ -10,6 +10,7 @@ tintype_tests::topic! {
     the_same_line_fills_the_same: [Tool("ddrescue")],
     the_same_line_generates_the_same: [Tool("ddrescue"), Tool("ddrescuelog")],
     the_same_line_logs_the_same: [Tool("ddrescue")],
+    the_same_commands_are_answered_the_same: [Tool("ddrescue"), Tool("ddrescuelog")],
     growing_domains_read_nothing_twice: [Loop, Fuse, Tool("nbdfuse"), Tool("nbdkit")],
     every_option_of_ddrescue_is_in_the_table: [Tool("ddrescue")],
     it_stops_when_it_was_told_to: [Loop, Fuse, Tool("nbdfuse"), Tool("nbdkit")],
@@ -192,6 +193,25 @@ fn the_same_line_logs_the_same() {
         rows.map(|l| l.split('\t').nth(2).unwrap().parse::<u64>().unwrap()).sum()
     };
     assert_eq!((total("peer"), total("ours")), (1 << 20, 1 << 20));
+}
+
+fn the_same_commands_are_answered_the_same() {
+    let scratch = Scratch::new();
+    let file = scratch.file("disk", &sample(1 << 20, 319));
+    let commands = "s 0 1Mi\nc 0x1000 8192\ns 0 64Ki\nc 4096 65536\nu\nf\n";
+    let (test, lines) = (scratch.join("test.map"), scratch.file("lines", commands.as_bytes()));
+    std::fs::write(&test, "0 + 1\n0 0x2000 +\n0x2000 0x400 -\n0x2400 0xFDC00 +\n").unwrap();
+    let both = both(&scratch, 0);
+    let input = || std::fs::File::open(&lines).unwrap();
+    let peer: &[&dyn AsRef<std::ffi::OsStr>] =
+        &[&"-q", &"--command-mode", &"-H", &test, &file, &both.image[0], &both.map[0]];
+    let peer = tool("ddrescue", peer).stdin(input()).run().out();
+    let line = format!("-b512 --command-mode -H {}", test.display());
+    let command: &[&dyn AsRef<std::ffi::OsStr>] =
+        &[&"rescue", &file, &both.image[1], &both.map[1], &"-q", &"--ddrescue-args", &line];
+    let ours = ours(command).stdin(input()).run().exited_any(&[0, 1]).out();
+    assert_eq!(peer, ours);
+    both.agree("--command-mode");
 }
 
 fn growing_domains_read_nothing_twice() {

@@ -17,6 +17,7 @@ pub struct BlockSource {
     geometry: Geometry,
     presence: Presence,
     facts: Facts,
+    device: u64,
 }
 
 /// The drive or partition at `path`, opened for reading only.
@@ -27,7 +28,13 @@ pub fn open(path: &Path) -> Result<BlockSource> {
     // A failing sector must not take its neighbours along: the kernel reads ahead only where it is told nothing.
     let _ = fadvise(&opened.direct.plain, 0, None, Advice::Random);
     let facts = Facts { identity: crate::identity::of(opened.device), ..Facts::default() };
-    Ok(BlockSource { direct: opened.direct, geometry: opened.geometry, presence: opened.presence, facts })
+    Ok(BlockSource {
+        direct: opened.direct,
+        geometry: opened.geometry,
+        presence: opened.presence,
+        facts,
+        device: opened.device,
+    })
 }
 
 /// A drive opened for either use.
@@ -140,6 +147,21 @@ impl BlockSource {
         let now = ioctl::size(&self.direct.plain).map_err(|e| fault::reading(&self.direct.path, 0, 0, e))?;
         Ok((now != self.direct.len)
             .then(|| format!("its size has changed from {} to {now} bytes while it was read", self.direct.len)))
+    }
+
+    /// Its device number.
+    pub(crate) fn device(&self) -> u64 {
+        self.device
+    }
+
+    /// One more handle to the drive itself, whatever its name leads to by now.
+    pub(crate) fn handle(&self) -> std::io::Result<OwnedFd> {
+        self.direct.plain.try_clone()
+    }
+
+    /// True if the drive was removed, replaced or given up since it was opened.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.presence.lost(&self.direct.plain)
     }
 
     /// The path it was opened by.

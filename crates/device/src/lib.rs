@@ -10,6 +10,7 @@ mod direct;
 pub mod disk;
 pub mod enumerate;
 mod extents;
+mod failure;
 mod fault;
 pub mod file;
 pub mod folder;
@@ -17,6 +18,7 @@ pub mod guard;
 mod identity;
 mod ioctl;
 mod mounts;
+pub mod passthrough;
 mod positional;
 mod presence;
 #[cfg(test)]
@@ -26,6 +28,7 @@ mod sysfs;
 mod target;
 mod writeback;
 
+pub use failure::Failure;
 pub use sysfs::System;
 
 use std::path::Path;

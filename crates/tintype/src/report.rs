@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use tintype_core::human_size;
-use tintype_device::enumerate::Drive;
+use tintype_device::enumerate::{Drive, Health};
 use tintype_engine::info::Info;
 
 /// What `devices` prints.
@@ -36,13 +36,11 @@ pub fn devices(drives: &[Drive]) -> String {
         if !identity.is_empty() {
             line(format!("    {}", identity.join("  ")));
         }
-        line(format!(
-            "    {} bytes, sectors of {} (physical {}), health {}",
-            d.len,
-            d.sector,
-            d.physical,
-            d.health.name()
-        ));
+        let health = match &d.health {
+            Health::Worn(why) | Health::Failed(why) => format!("{}: {why}", d.health.name()),
+            health => health.name().to_owned(),
+        };
+        line(format!("    {} bytes, sectors of {} (physical {}), health {health}", d.len, d.sector, d.physical));
         if let Some(backing) = &d.backing {
             line(format!("    backed by {}", backing.display()));
         }

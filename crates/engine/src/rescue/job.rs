@@ -2,6 +2,7 @@
 
 use super::afresh::{Afresh, Wanted};
 use super::begin::{Begun, Site};
+use super::commands::Console;
 use super::handling::Handling;
 use super::keeper::{Cadence, Keeper, Place};
 use super::limits::{Limits, Stop};
@@ -53,6 +54,8 @@ pub struct Request {
     pub handling: Handling,
     /// When to stop before the end.
     pub limits: Limits,
+    /// Says which ranges are read, one after the other; without it, all that is meant is.
+    pub console: Option<Console>,
     /// The command line, for the mapfile.
     pub command: Vec<String>,
     /// Shows the work, and says when to stop.
@@ -99,7 +102,8 @@ pub struct Rescued {
 }
 
 /// Rescues. Ends early, with everything kept, when the watch says so or a limit is met.
-pub fn run(request: Request) -> Result<Rescued> {
+pub fn run(mut request: Request) -> Result<Rescued> {
+    let console = request.console.take();
     let Request { locator, path, source, target, map, map_interval, domain, wanted, afresh, .. } = &request;
     let Request { expected, plan, direction, handling, limits, command, watch, .. } = &request;
     let clock = Instant::now();
@@ -201,7 +205,7 @@ pub fn run(request: Request) -> Result<Rescued> {
         longest: plan.longest,
         sector: plan.sector,
     });
-    let (ledger, run) = passes(&mut drive, ledger, plan, *direction);
+    let (ledger, run) = passes(&mut drive, ledger, plan, *direction, console);
     // What was sampled is compared whatever ended the run but a person, or a drive that is not to be read any more.
     let run = run.and_then(|()| drive.check_reads(End::Yes));
     watch.event(&Event::End);
@@ -249,11 +253,21 @@ pub fn run(request: Request) -> Result<Rescued> {
 }
 
 /// Makes the passes; returns what is known afterwards, and how they ended.
-fn passes(drive: &mut Real, ledger: Ledger, plan: &Plan, direction: Direction) -> (Ledger, Result<()>) {
+fn passes(
+    drive: &mut Real,
+    ledger: Ledger,
+    plan: &Plan,
+    direction: Direction,
+    console: Option<Console>,
+) -> (Ledger, Result<()>) {
     match direction {
         Direction::Forwards => {
+            let watch = Arc::clone(&drive.watch);
             let mut rescue = Rescue::new(drive, ledger, plan.clone());
-            let run = rescue.run();
+            let run = match console {
+                Some(mut console) => rescue.obey(&mut console, &*watch),
+                None => rescue.run(),
+            };
             (rescue.ledger, run)
         }
         Direction::Backwards => {

@@ -69,6 +69,10 @@ impl Drive for Mirror<'_> {
         self.drive.look(ledger)
     }
 
+    fn save(&mut self) -> Result<()> {
+        self.drive.save()
+    }
+
     fn pass(&mut self, pass: Pass, ledger: &Ledger) -> Result<()> {
         self.drive.pass(pass, ledger)
     }

@@ -12,9 +12,11 @@
 
 mod afresh;
 mod begin;
+mod commands;
 mod commit;
 mod copy;
 mod costs;
+mod drive;
 mod edges;
 mod enclosed;
 mod geometry;
@@ -42,6 +44,8 @@ mod tests;
 mod yields;
 
 pub use afresh::{Afresh, Failed, Reach, Size, Tried, Wanted};
+pub use commands::{Console, Number};
+pub use drive::{OpenDrive, Passthrough, open_drive};
 pub use handling::{AfterError, Again, Handling, Reopen, Slow, Told};
 pub use job::{Request, Rescued, run};
 pub use ledger::{Fate, Ledger};
@@ -76,6 +80,11 @@ pub trait Drive {
 
     /// Shown what is known after every read; an `Err` ends the rescue.
     fn look(&mut self, _ledger: &Ledger) -> tintype_core::Result<()> {
+        Ok(())
+    }
+
+    /// Writes down what is known, now.
+    fn save(&mut self) -> tintype_core::Result<()> {
         Ok(())
     }
 

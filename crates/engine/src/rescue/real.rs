@@ -373,6 +373,10 @@ impl Drive for Real {
         }
     }
 
+    fn save(&mut self) -> Result<()> {
+        self.keeper.save()
+    }
+
     fn pass(&mut self, pass: Pass, ledger: &Ledger) -> Result<()> {
         if pass != self.pass {
             self.pause(self.handling.pause_on_pass)?;

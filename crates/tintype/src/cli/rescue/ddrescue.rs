@@ -235,11 +235,7 @@ pub fn read(text: &str, ours: &Args) -> Result<Wish> {
                 return Ok(Wish::Elsewhere(format!("--ddrescue-args: --{name} is asked of ddrescue itself")));
             }
             "fill-mode" | "generate-mode" => {}
-            "command-mode" => {
-                return Ok(Wish::Elsewhere(
-                    "there is no command mode; `rescue --offset N --size N` reads a range and goes on with the same map".into(),
-                ));
-            }
+            "command-mode" => args.commands = true,
             "min-read-rate" => args.min_rate = Some(bytes(value)?),
             "try-again" => args.try_again = true,
             "complete-only" => args.within_map = true,

@@ -10,18 +10,19 @@ pub use options::Args;
 
 use super::Context;
 use crate::cli::domain::load;
-use crate::output::{Output, Status};
+use crate::output::{Output, Status, Stdout};
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use tintype_core::mapfile::{END, Gaps};
 use tintype_core::{Error, Event, Result, Source, Watch, human_size};
 use tintype_engine::map::Domain;
 use tintype_engine::map::algebra::Shift;
 use tintype_engine::open::{Medium, medium_of};
 use tintype_engine::rescue::{
-    self, Afresh, AfterError, Again, Direction, Failed, Handling, Limits, Old, Plan, Reach, Reopen, Size, Slow, Space,
-    Target, Told, Tried, Wanted, Writes,
+    self, Afresh, AfterError, Again, Console, Direction, Failed, Handling, Limits, Old, Plan, Reach, Reopen, Size,
+    Slow, Space, Target, Told, Tried, Wanted, Writes,
 };
 
 /// Runs it.
@@ -37,17 +38,10 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
     }
 }
 
-fn open_source(path: &Path) -> Result<Arc<dyn Source>> {
-    Ok(match medium_of(path)? {
-        Medium::Drive => Arc::new(tintype_device::block::open(path)?),
-        Medium::File => Arc::new(tintype_device::file::Uncached::open(path)?),
-        Medium::Folder => return Err(Error::usage("is a folder, no drive").in_path(path)),
-    })
-}
-
 fn rescued(args: &Args, extra: &ddrescue::Extra, context: &Context<'_>) -> Result<Status> {
     check_options(args, context)?;
-    let mut source = open_source(&args.source)?;
+    let drive = rescue::open_drive(&args.source, args.passthrough.how(), args.read_timeout, &*context.watch)?;
+    let mut source = drive.source;
     let test = extra.test.as_ref().map(|path| load(path, extra.gaps())).transpose()?;
     if let Some(map) = &test {
         source = Arc::new(rescue::Mapped::new(source, map));
@@ -75,7 +69,10 @@ fn rescued(args: &Args, extra: &ddrescue::Extra, context: &Context<'_>) -> Resul
         locator: args.source.to_string_lossy().into_owned(),
         path: Some(args.source.clone()),
         plan: plan(args, u64::from(shape.sector), sector)?,
-        handling: handling(args, extra, sector, test.is_none())?,
+        handling: Handling {
+            deadline: drive.deadline,
+            ..handling(args, extra, sector, if test.is_none() { Reopens::Really } else { Reopens::Not }, context)?
+        },
         source,
         target: target(args),
         map,
@@ -92,10 +89,13 @@ fn rescued(args: &Args, extra: &ddrescue::Extra, context: &Context<'_>) -> Resul
         expected: expected.map(|map| Domain::new(0..END, Some(&map))),
         direction: if args.reverse { Direction::Backwards } else { Direction::Forwards },
         limits: limits(args),
+        console: args.commands.then(console),
         command: std::env::args().collect(),
         watch,
     })?;
-    Output::new(context.common, context.stdout).result(&rescued, &summary::text(&rescued))?;
+    // Where answers were given, nothing else is said on standard output.
+    let stdout = if args.commands { Stdout::Image } else { context.stdout };
+    Output::new(context.common, stdout).result(&rescued, &summary::text(&rescued))?;
     let all = rescued.rescued == rescued.domain && rescued.suspect.is_empty();
     Ok(if all { Status::Done } else { Status::Found })
 }
@@ -118,16 +118,30 @@ fn plan(args: &Args, sector: u64, physical: u64) -> Result<Plan> {
     Ok(plan)
 }
 
-fn handling(args: &Args, extra: &ddrescue::Extra, sector: u64, reopens: bool) -> Result<Handling> {
-    let path = args.source.clone();
-    let reopen: Option<Reopen> = match args.reopen_on_error && reopens {
-        true => Some(Arc::new(move || open_source(&path))),
+/// Whether there is a drive that can be opened anew.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reopens {
+    Really,
+    Not,
+}
+
+fn handling(
+    args: &Args,
+    extra: &ddrescue::Extra,
+    sector: u64,
+    reopens: Reopens,
+    context: &Context<'_>,
+) -> Result<Handling> {
+    let (path, how, timeout) = (args.source.clone(), args.passthrough.how(), args.read_timeout);
+    let watch = Arc::clone(&context.watch);
+    let reopen: Option<Reopen> = match args.reopen_on_error && reopens == Reopens::Really {
+        true => Some(Arc::new(move || rescue::open_drive(&path, how, timeout, &*watch).map(|drive| drive.source))),
         false => None,
     };
     let slow =
         |rate| Slow { rate, after: args.slow_after, again: if args.reset_slow { Again::Reset } else { Again::Keep } };
     Ok(Handling {
-        deadline: args.read_timeout,
+        deadline: timeout,
         max_rate: args.max_rate,
         slow: args.min_rate.map(slow),
         pause_on_error: args.pause_on_error,
@@ -140,10 +154,27 @@ fn handling(args: &Args, extra: &ddrescue::Extra, sector: u64, reopens: bool) ->
     })
 }
 
+/// Lines from standard input, answers to standard output.
+fn console() -> Console {
+    let (sender, lines) = channel();
+    // Nobody waits for this thread: it may wait for a line for ever.
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines().map_while(std::io::Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    Console { lines, answers: Box::new(std::io::stdout()), number: |text| numbers::number(text, 512) }
+}
+
 /// Refuses options that would have no effect.
 fn check_options(args: &Args, context: &Context<'_>) -> Result<()> {
     if args.max_slow_reads.is_some() && args.min_rate.is_none() {
         return Err(Error::usage("--max-slow-reads needs --min-rate, which says what is slow"));
+    }
+    if args.commands && args.reverse {
+        return Err(Error::usage("--commands and --reverse: ranges that are asked for are read forwards"));
     }
     if args.log_reads && context.common.log.is_none() {
         return Err(Error::usage("--log-reads needs --log, which says where"));

@@ -5,7 +5,8 @@ use crate::cli::domain::DomainArgs;
 use std::path::PathBuf;
 use std::time::Duration;
 use tintype_core::{Error, Result};
-use tintype_engine::rescue::{BadAreas, Pass, Skip};
+use tintype_device::passthrough::Dialect;
+use tintype_engine::rescue::{BadAreas, Pass, Passthrough, Skip};
 
 /// Options of `rescue`.
 #[derive(Clone, clap::Args)]
@@ -65,7 +66,10 @@ pub struct Args {
     #[arg(long, help_heading = "Rescue")]
     pub retrim: bool,
 
-    /// How long a read may take before it is left behind
+    /// Read by commands to the drive itself, each tried once
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = PassthroughName::Auto, help_heading = "Handling")]
+    pub passthrough: PassthroughName,
+    /// How long a read may take before it is taken back or left behind
     #[arg(long, value_name = "TIME", default_value = "60", value_parser = duration, help_heading = "Handling")]
     pub read_timeout: Duration,
     /// Read at most so many bytes a second
@@ -159,6 +163,10 @@ pub struct Args {
     #[arg(long, help_heading = "Output")]
     pub ask: bool,
 
+    /// Read what standard input asks for: lines `c POS SIZE`, `s POS SIZE`, `u`, `f` and `q`, as in ddrescue's command mode
+    #[arg(long, conflicts_with = "reverse", help_heading = "Rescue")]
+    pub commands: bool,
+
     /// Log good reads, too (with --log)
     #[arg(long, help_heading = "Log")]
     pub log_reads: bool,
@@ -193,6 +201,34 @@ impl PassName {
             PassName::Scrape => Pass::Scrape,
             PassName::Retry => Pass::Retry,
             PassName::Rest => Pass::Rest,
+        }
+    }
+}
+
+/// How a drive is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum PassthroughName {
+    /// Where the drive can be spoken to
+    Auto,
+    /// Through the kernel, which tries again and again
+    No,
+    /// SCSI READ
+    Scsi,
+    /// ATA READ DMA EXT
+    Ata,
+    /// NVMe Read
+    Nvme,
+}
+
+impl PassthroughName {
+    /// The same for the engine.
+    pub fn how(self) -> Passthrough {
+        match self {
+            PassthroughName::Auto => Passthrough::Auto,
+            PassthroughName::No => Passthrough::Never,
+            PassthroughName::Scsi => Passthrough::Only(Dialect::Scsi),
+            PassthroughName::Ata => Passthrough::Only(Dialect::Ata),
+            PassthroughName::Nvme => Passthrough::Only(Dialect::Nvme),
         }
     }
 }
