@@ -104,6 +104,8 @@ pub(super) struct Suspicions {
     reads: u64,
     last_good: Option<(u64, Vec<u8>)>,
     since_check: RangeMap<()>,
+    // Everything that was read in this run.
+    read: RangeMap<()>,
     /// Reads that were made twice.
     pub checked: u64,
 }
@@ -125,6 +127,7 @@ impl Suspicions {
             reads: 0,
             last_good: None,
             since_check: RangeMap::new(),
+            read: RangeMap::new(),
             checked: 0,
         }
     }
@@ -153,6 +156,7 @@ impl Suspicions {
         let first = bytes.len().saturating_sub(self.sector) / self.sector * self.sector;
         self.last_good = Some((at + first as u64, bytes[first..].to_vec()));
         self.since_check.set(range.clone(), ());
+        self.read.set(range.clone(), ());
         self.due += self.share;
         if self.due >= 1.0 {
             self.due -= 1.0;
@@ -265,14 +269,19 @@ impl Suspicions {
             self.mark(real..ledger.len(), Reason::WrapsAround);
         }
         let mut all = RangeMap::new();
-        let earlier = before.iter().map(|s| (s.offset..s.offset.saturating_add(s.len), s.reason));
-        for (range, reason) in earlier.chain(self.found.iter()) {
-            // What was not read, or is to be read again, is nobody's suspicion.
-            let read: Vec<_> =
-                ledger.within(range).filter(|(_, f)| f.status == Status::Finished).map(|(r, _)| r).collect();
-            for range in read {
-                all.set(range, reason);
-            }
+        for suspect in before {
+            all.set(suspect.offset..suspect.offset.saturating_add(suspect.len), suspect.reason);
+        }
+        // What was read again is judged by that.
+        for (range, ()) in self.read.iter() {
+            all.clear(range);
+        }
+        for (range, reason) in self.found.iter() {
+            all.set(range, reason);
+        }
+        // What was not read is nobody's suspicion.
+        for (range, _) in ledger.iter().filter(|(_, fate)| fate.status != Status::Finished) {
+            all.clear(range);
         }
         all.iter().map(|(r, reason)| Suspect { offset: r.start, len: r.end - r.start, reason }).collect()
     }
@@ -520,10 +529,16 @@ mod tests {
         let suspects = [Suspect { offset: 512, len: 1024, reason: Reason::ReadsDiffer }];
         save(&path, &suspects).unwrap();
         assert_eq!(load(&path).unwrap(), suspects);
-        // What is to be read again is suspect no longer.
-        let ledger = Ledger::new(4096);
+        // What was read again, and what is to be read again, is suspect no longer.
         let target = tintype_core::testing::Bytes(vec![0; 4096]);
-        assert_eq!(suspicions().finish(&suspects, &ledger, &target), []);
+        assert_eq!(suspicions().finish(&suspects, &Ledger::new(4096), &target), []);
+        let mut ledger = Ledger::new(4096);
+        ledger.set(0..4096, Fate { status: Status::Finished, tries: 0 });
+        assert_eq!(suspicions().finish(&suspects, &ledger, &target), suspects);
+        let mut one = suspicions();
+        one.saw(&noise(512, 11), 1024);
+        let left = [Suspect { offset: 512, len: 512, reason: Reason::ReadsDiffer }];
+        assert_eq!(one.finish(&suspects, &ledger, &target), left);
         save(&path, &[]).unwrap();
         assert!(!path.exists());
     }
