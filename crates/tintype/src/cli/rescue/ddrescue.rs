@@ -178,8 +178,7 @@ fn options(words: &[String]) -> Result<Vec<(&'static str, String)>> {
                 "--ddrescue-args: {word:?} is no option; DRIVE, IMAGE and MAP are given outside, as arguments of rescue"
             )));
         };
-        let mut at = letters.char_indices();
-        while let Some((i, letter)) = at.next() {
+        for (i, letter) in letters.char_indices() {
             let (_, name, takes) = OPTIONS
                 .into_iter()
                 .find(|o| o.0 == letter && letter != ' ')
