@@ -18,6 +18,7 @@ mod matrix;
 mod memory;
 mod refusals;
 mod rescue;
+mod rescue_kept;
 mod rescue_options;
 mod restore;
 mod resume;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         memory::topic,
         refusals::topic,
         rescue::topic,
+        rescue_kept::topic,
         rescue_options::topic,
         restore::topic,
         resume::topic,

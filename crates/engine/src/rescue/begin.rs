@@ -134,6 +134,14 @@ fn known(site: &Site, id: &SourceId, len: u64, target: &Target, there: There) ->
     // A map that was changed since was changed by somebody who knew more.
     let ours = |text: &Vec<u8>| found.maps.is_empty() || found.maps.contains(&crc32(text));
     if let Some(text) = text.filter(|text| !ours(text)) {
+        // A journal that has lost its end may know an older mapfile only.
+        if found.ignored == 0 && older(&map, &site.folder.join(&journal)) {
+            return Err(Error::corrupt(
+                "is not what was written, and nobody has written it since: it is damaged; move it away, and what the journal \
+                 beside it says is what counts (or touch it, if it is meant)",
+            )
+            .in_path(&site.map));
+        }
         let help = |e: Error| {
             Error::new(e.kind(), "is damaged; move it away, and what the journal beside it says is what counts")
                 .in_path(&site.map)
@@ -159,6 +167,12 @@ fn known(site: &Site, id: &SourceId, len: u64, target: &Target, there: There) ->
         ledger.set(range, fate);
     }
     Ok(Begun::FromJournal(ledger, Box::new(found)))
+}
+
+/// True if nobody has written the file at `map` since the one at `journal` was.
+fn older(map: &Path, journal: &Path) -> bool {
+    let written = |path: &Path| std::fs::metadata(path).and_then(|m| m.modified()).ok();
+    matches!((written(map), written(journal)), (Some(map), Some(journal)) if map <= journal)
 }
 
 fn parse(text: &[u8]) -> Result<Mapfile> {

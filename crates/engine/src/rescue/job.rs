@@ -131,37 +131,12 @@ pub fn run(mut request: Request) -> Result<Rescued> {
         started: header.started.clone(),
         ..Heading::default()
     };
-    let create =
-        |ledger: &Ledger| Log::create(Arc::clone(&site.outlet), &site.journal(), header.clone(), ledger.fates());
-    let mut attached_anew = false;
     let start = if matches!(begun, Begun::Anew) { Start::Anew } else { Start::GoingOn };
-    let (mut ledger, log) = match begun {
-        Begun::Anew => {
-            let ledger = Ledger::new(len);
-            let log = create(&ledger)?;
-            (ledger, log)
-        }
-        Begun::FromMap(ledger) => {
-            watch.event(&Event::Note(format!("going on with {}", map.display())));
-            let log = create(&ledger)?;
-            (ledger, log)
-        }
-        Begun::FromJournal(ledger, found) => {
-            let wrong = |what: String| Err(Error::denied(what).in_path(&target.path));
-            if let (Some(was), Some(is)) = (&found.header.medium, &header.medium)
-                && let Some(why) = was.differs(is)
-            {
-                return wrong(format!("is not the drive that was written before: {why}; name the right one"));
-            }
-            if found.ignored > 0 {
-                let what = format!("the last {} bytes of its journal are not whole and are left out", found.ignored);
-                watch.event(&Event::Note(what));
-            }
-            attached_anew = !found.header.source.same_attachment(&id);
-            watch.event(&Event::Note(format!("going on: {} of {len} bytes are there", ledger.total(Status::Finished))));
-            (ledger, Log::reopen(Arc::clone(&site.outlet), &site.journal(), &found)?)
-        }
+    let attached_anew = match &begun {
+        Begun::FromJournal(_, found) => !found.header.source.same_attachment(&id),
+        _ => false,
     };
+    let (mut ledger, log) = take_up(begun, &site, header, len, &**watch).map_err(|e| e.in_folder(&site.folder))?;
     // The journal is there first: an image that has its length and no journal would be somebody else's.
     let disk = held.disk(start)?;
     let mut reader = Reader::new(Arc::clone(source), handling.deadline);
@@ -250,6 +225,35 @@ pub fn run(mut request: Request) -> Result<Rescued> {
         stopped: stop.map(|s| s.why),
         seconds: clock.elapsed().as_secs_f64(),
     })
+}
+
+/// What is known, and the journal that goes on from there.
+pub(super) fn take_up(begun: Begun, site: &Site, header: Header, len: u64, watch: &dyn Watch) -> Result<(Ledger, Log)> {
+    let create = |ledger: Ledger| {
+        let log = Log::create(Arc::clone(&site.outlet), &site.journal(), header.clone(), ledger.fates())?;
+        Ok((ledger, log))
+    };
+    match begun {
+        Begun::Anew => create(Ledger::new(len)),
+        Begun::FromMap(ledger) => {
+            watch.event(&Event::Note(format!("going on with {}", site.folder.join(&site.map).display())));
+            create(ledger)
+        }
+        Begun::FromJournal(ledger, found) => {
+            if let (Some(was), Some(is)) = (&found.header.medium, &header.medium)
+                && let Some(why) = was.differs(is)
+            {
+                let what = format!("is not the drive that was written before: {why}; name the right one");
+                return Err(Error::denied(what).in_path(&header.target));
+            }
+            if found.ignored > 0 {
+                let what = format!("the last {} bytes of its journal are not whole and are left out", found.ignored);
+                watch.event(&Event::Note(what));
+            }
+            watch.event(&Event::Note(format!("going on: {} of {len} bytes are there", ledger.total(Status::Finished))));
+            Ok((ledger, Log::reopen(Arc::clone(&site.outlet), &site.journal(), &found)?))
+        }
+    }
 }
 
 /// Makes the passes; returns what is known afterwards, and how they ended.

@@ -77,3 +77,79 @@ impl Drive for Mirror<'_> {
         self.drive.pass(pass, ledger)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Bench, everything, models};
+    use super::super::{Model, Rescue};
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+        #[test]
+        fn backwards_everything_that_can_be_read_is_read_too((text, len) in models(), cut in 0..5000_u64, odd in 0..4096_u64) {
+            let sector = 4096;
+            let len = len - odd;
+            let mut bench = Bench::new(Model::parse(&text).unwrap(), len);
+            let mut ledger = Ledger::new(len);
+            let meant = Domain::of([cut * 512 % len..len]).in_units(sector, len);
+            ledger.restrict(&meant);
+            let mut mirror = Mirror::new(&mut bench, len, sector);
+            let turned = mirror.ledger(&ledger);
+            prop_assert_eq!(turned.meant(), meant.total());
+            let plan = super::super::Plan { sector, retries: 60, ..everything() };
+            let mut rescue = Rescue::new(&mut mirror, turned, plan);
+            rescue.run().unwrap();
+            let turned = rescue.ledger;
+            let ledger = mirror.back(&turned, len);
+            prop_assert_eq!((ledger.len(), ledger.domain()), (len, &meant));
+            // What a sector of 4096 shares with one that is dead is lost with it.
+            let mut good = 0;
+            let mut at = meant.start();
+            while at < len {
+                let end = (at + sector).min(len);
+                let whole = bench.model.recoverable(at..end) == end - at;
+                good += if whole { end - at } else { 0 };
+                let status = ledger.status(at);
+                prop_assert_eq!(status, Some(if whole { Status::Finished } else { Status::Bad }));
+                at = end;
+            }
+            prop_assert_eq!(ledger.total(Status::Finished), good);
+        }
+    }
+
+    #[test]
+    fn the_end_comes_first() {
+        struct Order(Vec<Range<u64>>);
+
+        impl Drive for Order {
+            fn read(&mut self, range: Range<u64>) -> Result<Reply> {
+                let good = range.end - range.start;
+                self.0.push(range);
+                Ok(Reply { good, failed: false, seconds: 0.001 })
+            }
+
+            fn mark(&mut self, _: Range<u64>, _: Fate) -> Result<()> {
+                Ok(())
+            }
+
+            fn pass(&mut self, _: Pass, _: &Ledger) -> Result<()> {
+                Ok(())
+            }
+        }
+
+        let mut order = Order(Vec::new());
+        let len = (5 << 20) + 100;
+        let mut mirror = Mirror::new(&mut order, len, 512);
+        let turned = mirror.ledger(&Ledger::new(len));
+        Rescue::new(&mut mirror, turned, super::super::Plan::new(512, 512)).run().unwrap();
+        let mut before = len;
+        for range in &order.0 {
+            assert_eq!(range.end, before);
+            before = range.start;
+        }
+        assert_eq!(before, 0);
+    }
+}

@@ -16,6 +16,8 @@ mod commands;
 mod commit;
 mod copy;
 mod costs;
+#[cfg(test)]
+mod crash;
 mod drive;
 mod edges;
 mod enclosed;

@@ -167,8 +167,24 @@ impl<'a> Rescue<'a> {
         Ok(())
     }
 
-    /// Reads a range none of which is finished; true if all of it was read.
+    /// What of a range is missing: a read that failed may have brought its first bytes.
+    fn missing(&self, range: Range<u64>) -> Range<u64> {
+        let Range { mut start, mut end } = range;
+        while start < end && self.ledger.status(start) == Some(Status::Finished) {
+            start = self.ledger.at(start).0.end.min(end);
+        }
+        while start < end && self.ledger.status(end - 1) == Some(Status::Finished) {
+            end = self.ledger.at(end - 1).0.start.max(start);
+        }
+        start..end
+    }
+
+    /// Reads a range, nothing in the middle of which is finished; true if all of it is there.
     pub(super) fn attempt(&mut self, range: Range<u64>) -> Result<bool> {
+        let range = self.missing(range);
+        if range.is_empty() {
+            return Ok(true);
+        }
         debug_assert!(
             range.start.is_multiple_of(self.plan.sector) || !self.ledger.holds(range.start - 1),
             "{range:?} does not begin with a sector"
