@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use tintype_codec::deflate::{Compressor, Decompressor, Level, Progress, zlib_lenient};
-use tintype_core::testing::{MemoryOutlet, Model, create_request, feed_model, open_request};
+use tintype_core::testing::{Bytes, MemoryOutlet, Model, create_request, feed_model, open_request};
 use tintype_core::{CreateRequest, Extent, Format, Image, Limits, OpenRequest, Seal, Source, State, extents};
 
 /// Most bytes that are read of one image: a small file may claim to be a large disk.
@@ -74,6 +74,49 @@ fn walk(disk: &dyn Source) {
         }
     }
     let _ = disk.read_at(&mut buf[..1], len);
+}
+
+/// Opens `data` as one of these file systems, in part as one that is lost, and goes through everything in it.
+pub fn file_system(names: &[&str], data: &[u8]) {
+    use std::ops::ControlFlow;
+    use tintype_volumes::filesystems::{FILE_SYSTEMS, content, walk};
+    let Some(row) = FILE_SYSTEMS.iter().find(|row| row.names == names) else { panic!("there is no {names:?}") };
+    let whole: Arc<dyn Source> = Arc::new(Bytes(data.to_vec()));
+    let len = data.len() as u64;
+    for range in (row.heads)(len).into_iter().chain((row.spares)(len)) {
+        assert!(range.start < range.end);
+    }
+    let mut lost = tintype_core::ExtentMap::new();
+    for at in (8192..len).step_by(20_480) {
+        lost.set(Extent::new(at, 512.min(len - at), State::Bad));
+    }
+    let holed: Arc<dyn Source> = Arc::new(tintype_core::layers::Masked::new(Arc::clone(&whole), lost));
+    for source in [whole, holed] {
+        let Ok(Some(fs)) = (row.open)(&source) else { continue };
+        for part in fs.metadata().into_iter().flatten().take(EXTENTS) {
+            assert!(part.range.start < part.range.end && part.range.end <= len, "{part:?} leaves {len} bytes");
+        }
+        if let Ok(used) = fs.used() {
+            assert!(used.iter().all(|(range, ())| range.end <= len), "more is used than there is");
+        }
+        let mut left = 300;
+        walk(&*fs, fs.root(), b"", &mut |met| {
+            if let Ok(met) = met {
+                let _ = (fs.node(met.entry.id), fs.extents(met.entry.id), fs.link(met.entry.id));
+                if let Ok(content) = content(&*fs, met.entry.id) {
+                    let mut buf = vec![0; content.len().min(70_000) as usize];
+                    let _ = content.read_at(&mut buf, 0);
+                }
+            }
+            left -= 1;
+            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        let mut left = 300;
+        let _ = fs.nodes(&mut |_| {
+            left -= 1;
+            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+    }
 }
 
 /// Writes a disk that `data` describes, reads it, and panics unless it came back.

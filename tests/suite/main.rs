@@ -9,6 +9,7 @@ mod again;
 mod cli;
 mod clone;
 mod faults;
+mod files;
 mod image;
 mod interop_ewf;
 mod interop_packed;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         cli::topic,
         clone::topic,
         faults::topic,
+        files::topic,
         image::topic,
         interop_ewf::topic,
         interop_packed::topic,

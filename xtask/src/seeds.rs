@@ -27,9 +27,52 @@ pub fn write(folder: &Path) -> Outcome {
             }
         }
     }
+    file_systems(folder)?;
     put(&folder.join("mapfile"), "own", b"# Mapfile\n0x0 ? 1\n0x0 0x1000 +\n0x1000 512 -\n0x1200 07000 /\n")?;
     for (i, locator) in ["/dev/sda#p1", "-", "nbd://host/x", "repo::web@latest", "./a::b#snap=one"].iter().enumerate() {
         put(&folder.join("locator"), &format!("own-{i}"), locator.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Small file systems, by the programs that everybody makes them with.
+fn file_systems(folder: &Path) -> Outcome {
+    const WAYS: [(&str, &str, &str, &[&str]); 6] = [
+        ("open_ext", "ext2", "mke2fs", &["-q", "-F", "-t", "ext2", "-b", "1024", "-N", "32"]),
+        (
+            "open_ext",
+            "ext4",
+            "mke2fs",
+            &["-q", "-F", "-t", "ext4", "-b", "1024", "-N", "32", "-O", "^has_journal,64bit"],
+        ),
+        (
+            "open_ext",
+            "inline",
+            "mke2fs",
+            &["-q", "-F", "-t", "ext4", "-b", "1024", "-N", "32", "-O", "^has_journal,inline_data,^metadata_csum"],
+        ),
+        (
+            "open_ext",
+            "bigalloc",
+            "mke2fs",
+            &["-q", "-F", "-t", "ext4", "-N", "32", "-O", "^has_journal,bigalloc,^metadata_csum", "-C", "8192"],
+        ),
+        ("open_fat", "fat12", "mkfs.fat", &["-F", "12", "-r", "64"]),
+        ("open_fat", "fat32", "mkfs.fat", &["-F", "32", "-f", "1"]),
+    ];
+    for (target, name, tool, options) in WAYS {
+        let target = folder.join(target);
+        put(&target, name, &vec![0; 224 << 10])?;
+        let mut command = std::process::Command::new(tool);
+        command.args(options).arg(target.join(name));
+        if tool == "mke2fs" {
+            // Something to walk over.
+            command.args(["-d", concat!(env!("CARGO_MANIFEST_DIR"), "/src/bench")]);
+        }
+        let made = command.output().map_err(|e| format!("{tool}: {e}"))?;
+        if !made.status.success() {
+            eprintln!("{tool} makes no seed {name}: {}", String::from_utf8_lossy(&made.stderr).trim());
+        }
     }
     Ok(())
 }

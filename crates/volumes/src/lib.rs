@@ -1,11 +1,12 @@
-//! What is on a disk: partition tables, and which file system a partition holds.
+//! What is on a disk: partition tables, and file systems.
 //!
-//! Everything is read from a [`tintype_core::Source`] and nothing is ever written. Start with [`tables::read`] and
-//! [`recognise`].
+//! Everything is read from a [`tintype_core::Source`] and nothing is ever written. Start with [`tables::read`], [`recognise`] and
+//! [`filesystems::open`].
 
 #![forbid(unsafe_code)]
 
 mod field;
+pub mod filesystems;
 mod recognise;
 pub mod tables;
 

@@ -37,7 +37,7 @@ pub fn recognise(source: &dyn Source) -> Option<&'static str> {
 }
 
 /// The ext family by its feature words (Linux, fs/ext4/ext4.h): what only the younger ones have makes it younger.
-fn ext(superblock: &[u8]) -> Option<&'static str> {
+pub(crate) fn ext(superblock: &[u8]) -> Option<&'static str> {
     const HAS_JOURNAL: u32 = 0x4;
     const JOURNAL_DEVICE: u32 = 0x8;
     // Incompatible: filetype, recover, journal device, meta block groups. Read-only: sparse, large file, btree dirs.

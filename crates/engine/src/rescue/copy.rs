@@ -88,6 +88,7 @@ impl Rescue<'_> {
         let mut at = 0;
         let mut jump = Jump::new(self.ledger.len(), self.plan.unit, self.plan.skip);
         let mut landed = false;
+        let mut left = Vec::new();
         while let Some(hole) = self.ledger.next(Status::NonTried, at) {
             at = at.max(hole.start);
             let mut size = self.read_size();
@@ -125,7 +126,10 @@ impl Rescue<'_> {
             self.drive.ahead(size, limit);
             let good = self.attempt(at..end)?;
             if good {
-                jump.good(end - at);
+                let slow = self.drive.slow();
+                if !slow {
+                    jump.good(end - at);
+                }
                 if std::mem::take(&mut landed)
                     && let Some((first, count)) = jump.chain.clone()
                     && self.landed(first, count, at)?
@@ -133,8 +137,9 @@ impl Rescue<'_> {
                     jump.chain = None;
                 }
                 at = end;
-                if self.drive.slow() {
+                if slow {
                     at = at.saturating_add(jump.slow()).min(hole.end);
+                    left.push(end..at);
                 }
                 continue;
             }
@@ -164,6 +169,19 @@ impl Rescue<'_> {
             }
             at = (end + jump.failed(&(at..end))).min(hole.end);
             landed = true;
+        }
+        self.read_slow(left)
+    }
+
+    /// What was left out because it is slow: forwards, until something fails.
+    fn read_slow(&mut self, left: Vec<Range<u64>>) -> Result<()> {
+        for gap in left {
+            if let Some(hole) = self.ledger.next(Status::NonTried, gap.start) {
+                let hole = hole.start.max(gap.start)..hole.end.min(gap.end);
+                if !hole.is_empty() {
+                    self.forward(hole, self.read_size())?;
+                }
+            }
         }
         Ok(())
     }

@@ -280,7 +280,10 @@ fn what_is_slow_is_left_for_later() {
     let last_fast = drive.order.iter().rposition(|r| r.start >= places.end + (10 << 20)).unwrap();
     let slow = |part: &[Range<u64>]| part.iter().filter(|r| places.contains(&r.start)).count();
     let (before, after) = (slow(&drive.order[..last_fast]), slow(&drive.order[last_fast..]));
-    assert!(before < 30 && after > 60, "{before} slow reads before the last fast one, {after} after it");
+    assert!(
+        before < 30 && (60..200).contains(&after),
+        "{before} slow reads before the last fast one, {after} after it"
+    );
 }
 
 /// Shows how a model goes, for whoever works on the passes: RESCUE_MODELS=a.model:b.model, first lines `# ... size N`.

@@ -6,6 +6,7 @@ mod compare;
 mod convert;
 mod devices;
 mod domain;
+mod files;
 mod hash;
 mod image;
 mod imaging;
@@ -66,6 +67,8 @@ enum Verb {
     Compare(compare::Args),
     /// Compute digests of the logical bytes
     Hash(hash::Args),
+    /// Look into the file systems of an image: list, print, copy and find files
+    Files(files::Args),
     /// Show, combine, compare and convert ddrescue mapfiles
     Map(map::Args),
     /// Write man pages or shell completions
@@ -115,6 +118,7 @@ fn run(cli: &Cli, stdout: Stdout) -> Result<Status> {
         Verb::Clone(args) => clone::run(args, &context),
         Verb::Compare(args) => compare::run(args, &context),
         Verb::Hash(args) => hash::run(args, &context),
+        Verb::Files(args) => files::run(args, &context),
         Verb::Map(args) => map::run(args, &context),
         Verb::Pages(args) => pages::run(args, Cli::command()),
     }
@@ -136,6 +140,7 @@ impl Verb {
             Verb::Image(args) => args.images.iter().any(|i| i == "-"),
             Verb::Convert(args) => args.target == "-",
             Verb::Restore(args) => args.drive == "-",
+            Verb::Files(args) => args.prints_a_file(),
             Verb::Map(args) => args.prints_a_map(),
             _ => false,
         };

@@ -138,7 +138,13 @@ pub fn read(source: &dyn Source) -> Result<Option<Table>> {
         return Ok(None);
     }
     let mut first = vec![0; 512];
-    source.read_at(&mut first, 0)?;
+    if let Err(e) = source.read_at(&mut first, 0) {
+        // A GPT has a second copy, and its first one is beside the MBR.
+        let mut table = gpt::read(source, true, || false).ok_or(e)?;
+        table.warnings.push("the first sector, with the MBR, cannot be read".into());
+        table.judge(source.len());
+        return Ok(Some(table));
+    }
     let record = mbr::Record::parse(&first, source.len() / 512);
     let protective = record.as_ref().is_some_and(mbr::Record::is_protective);
     let partitioned = record.as_ref().is_some_and(|r| !r.is_empty());

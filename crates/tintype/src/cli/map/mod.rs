@@ -1,5 +1,6 @@
 //! `map ...`
 
+mod files;
 pub mod fill;
 mod gather;
 pub mod generate;
@@ -59,6 +60,10 @@ enum What {
     Generate(generate::GenerateArgs),
     /// Say where two maps differ
     Compare(tell::CompareArgs),
+    /// Name the files and metadata that are touched by what is lost
+    Files(files::FilesArgs),
+    /// Make a map of what the file systems of a source use
+    Used(files::UsedArgs),
     /// Change statuses, shift, fill gaps, and turn maps into other forms and back
     Convert(make::ConvertArgs),
 }
@@ -69,9 +74,11 @@ impl Args {
         match &self.what {
             What::Show(_) | What::Stats(_) | What::List(_) | What::Compare(_) | What::Fill(_) => false,
             What::Generate(args) => args.target.is_stdout(),
+            What::Show(_) | What::Stats(_) | What::List(_) | What::Compare(_) | What::Files(_) => false,
             What::Merge(args) => args.target.is_stdout(),
             What::Intersect(args) | What::Subtract(args) | What::Xor(args) => args.target.is_stdout(),
             What::Invert(args) => args.target.is_stdout(),
+            What::Used(args) => args.target.is_stdout(),
             What::Convert(args) => args.target.is_stdout(),
         }
     }
@@ -92,6 +99,8 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
         What::Subtract(args) => make::combined(args, Logic::Without, context),
         What::Xor(args) => make::combined(args, Logic::Xor, context),
         What::Invert(args) => make::invert(args, context),
+        What::Files(args) => files::files(args, context),
+        What::Used(args) => files::used(args, context),
         What::Convert(args) => make::convert(args, context),
     }
 }
