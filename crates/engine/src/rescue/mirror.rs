@@ -94,7 +94,7 @@ mod tests {
             let len = len - odd;
             let mut bench = Bench::new(Model::parse(&text).unwrap(), len);
             let mut ledger = Ledger::new(len);
-            let meant = Domain::of([cut * 512 % len..len]).in_units(sector, len);
+            let meant = Domain::new(cut * 512 % len..len, None).in_units(sector, len);
             ledger.restrict(&meant);
             let mut mirror = Mirror::new(&mut bench, len, sector);
             let turned = mirror.ledger(&ledger);

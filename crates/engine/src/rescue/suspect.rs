@@ -446,7 +446,7 @@ mod tests {
     #[test]
     fn zeros_where_data_is_expected_are_suspect() {
         let image = [noise(1 << 20, 3), vec![0; 3 << 20]].concat();
-        let used = Domain::of([0..2_500_000]);
+        let used = Domain::new(0..2_500_000, None);
         let mut one = Suspicions::new(512, 0.0, Some(used));
         for (i, read) in image.chunks(1 << 19).enumerate() {
             one.saw(read, (i << 19) as u64);

@@ -72,9 +72,8 @@ impl Args {
     /// True if standard output gets a map and no results.
     pub fn prints_a_map(&self) -> bool {
         match &self.what {
-            What::Show(_) | What::Stats(_) | What::List(_) | What::Compare(_) | What::Fill(_) => false,
+            What::Show(_) | What::Stats(_) | What::List(_) | What::Compare(_) | What::Files(_) | What::Fill(_) => false,
             What::Generate(args) => args.target.is_stdout(),
-            What::Show(_) | What::Stats(_) | What::List(_) | What::Compare(_) | What::Files(_) => false,
             What::Merge(args) => args.target.is_stdout(),
             What::Intersect(args) | What::Subtract(args) | What::Xor(args) => args.target.is_stdout(),
             What::Invert(args) => args.target.is_stdout(),
