@@ -1,7 +1,7 @@
 //! A rescue from a real drive into a real file or drive.
 
 use super::afresh::{Afresh, Wanted};
-use super::begin::{Begun, Site};
+use super::begin::{Begun, Site, There};
 use super::commands::Console;
 use super::handling::Handling;
 use super::keeper::{Cadence, Keeper, Place};
@@ -114,10 +114,13 @@ pub fn run(mut request: Request) -> Result<Rescued> {
     }
     let id = SourceId::of(locator, path.as_deref(), Some(&**source));
     let site = Site::of(map)?;
-    Begun::at(&site, &id, len, target, target.there()?)?;
+    let known = || Begun::at(&site, &id, len, target, target.there()?);
+    if target.there()? == There::Nothing {
+        known()?;
+    }
     let held = Held::of(target, len, &domain)?;
-    // Another run may have come further until the lock was free.
-    let begun = Begun::at(&site, &id, len, target, target.there()?)?;
+    // What was known before may have changed until it was held.
+    let begun = known()?;
     let header = Header {
         program: program(),
         started: now(),
@@ -229,15 +232,15 @@ pub fn run(mut request: Request) -> Result<Rescued> {
 
 /// What is known, and the journal that goes on from there.
 pub(super) fn take_up(begun: Begun, site: &Site, header: Header, len: u64, watch: &dyn Watch) -> Result<(Ledger, Log)> {
-    let create = |ledger: Ledger| {
-        let log = Log::create(Arc::clone(&site.outlet), &site.journal(), header.clone(), ledger.fates())?;
+    let create = |ledger: Ledger, map: Option<u32>| {
+        let log = Log::create(Arc::clone(&site.outlet), &site.journal(), header.clone(), ledger.fates(), map)?;
         Ok((ledger, log))
     };
     match begun {
-        Begun::Anew => create(Ledger::new(len)),
-        Begun::FromMap(ledger) => {
+        Begun::Anew => create(Ledger::new(len), None),
+        Begun::FromMap(ledger, sum) => {
             watch.event(&Event::Note(format!("going on with {}", site.folder.join(&site.map).display())));
-            create(ledger)
+            create(ledger, Some(sum))
         }
         Begun::FromJournal(ledger, found) => {
             if let (Some(was), Some(is)) = (&found.header.medium, &header.medium)
