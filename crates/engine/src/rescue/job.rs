@@ -147,7 +147,7 @@ pub fn run(mut request: Request) -> Result<Rescued> {
     // The journal is there first: an image that has its length and no journal would be somebody else's.
     let disk = held.disk(start)?;
     let mut reader = Reader::new(Arc::clone(source), handling.deadline);
-    if attached_anew && !resembles(&mut reader, &*disk, &ledger)? {
+    if attached_anew && !resembles(&mut reader, &*disk, &ledger, &**watch)? {
         return Err(Error::denied(format!(
             "holds something else than what {} was begun with, and has no serial number to know it by; name the right drive, or \
              move the journal {} away to go on with the mapfile all the same",
@@ -299,19 +299,20 @@ const PLACES: usize = 16;
 const LOOK: u64 = 4096;
 
 /// True if the drive still holds what was read from it, as far as some places tell that can be read now.
-fn resembles(reader: &mut Reader, image: &dyn Disk, ledger: &Ledger) -> Result<bool> {
+fn resembles(reader: &mut Reader, image: &dyn Disk, ledger: &Ledger, watch: &dyn Watch) -> Result<bool> {
     let finished = || ledger.iter().filter(|(_, f)| f.status == Status::Finished).map(|(r, _)| r);
     let every = (finished().count() / PLACES).max(1);
     for range in finished().step_by(every).take(PLACES) {
         let range = range.start..range.end.min(range.start + LOOK);
-        let len = (range.end - range.start) as usize;
-        let mut kept = vec![0; len];
+        let mut kept = vec![0; (range.end - range.start) as usize];
         image.read_at(&mut kept, range.start)?;
-        let mut around = Around { stop: &|| false, buffer: &mut || Aligned::new(LOOK as usize) };
-        if let Heard::Bytes(bytes, good, _) = reader.read(range, None, &mut around)?
-            && bytes[..good as usize] != kept[..good as usize]
-        {
-            return Ok(false);
+        let mut around = Around { stop: &|| watch.cancelled(), buffer: &mut || Aligned::new(LOOK as usize) };
+        match reader.read(range, None, &mut around)? {
+            Heard::Bytes(bytes, good, _) if bytes[..good as usize] != kept[..good as usize] => return Ok(false),
+            Heard::Bytes(..) => {}
+            // It is in no state to be asked for more than it has to be.
+            Heard::Hung => return Ok(true),
+            Heard::Stopped => return Err(Error::cancelled()),
         }
     }
     Ok(true)
