@@ -150,7 +150,7 @@ pub fn run(request: Request) -> Result<Rescued> {
     let mut drive = Real::new(reader, Keeper::spawn(place), &plan, &ledger, limits, Arc::clone(&watch));
     watch.event(&Event::Begin { title: "rescuing".into(), total: Some(ledger.meant()) });
     let mut rescue = Rescue::new(&mut drive, ledger, plan);
-    let run = rescue.run();
+    let run = rescue.by_value();
     watch.event(&Event::End);
     let ledger = rescue.ledger;
     // What was read is kept whatever ended the run.
@@ -370,6 +370,17 @@ impl Real {
 }
 
 impl Drive for Real {
+    fn kept(&mut self) -> Result<Option<Arc<dyn Source>>> {
+        if self.watch.cancelled() {
+            return Err(Error::cancelled());
+        }
+        Ok(Some(self.keeper.settled()?))
+    }
+
+    fn step(&mut self, title: &str) {
+        self.watch.event(&Event::Note(title.to_owned()));
+    }
+
     fn ahead(&mut self, size: u64, limit: u64) {
         self.next = Some(Next { size, limit });
     }

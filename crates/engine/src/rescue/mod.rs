@@ -33,6 +33,7 @@ mod scrape;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod value;
 mod yields;
 
 pub use drive::{OpenDrive, Passthrough, open_drive};
@@ -40,6 +41,7 @@ pub use job::{Limits, Request, Rescued, run};
 pub use ledger::{Fate, Ledger};
 pub use model::{Model, Played};
 pub use passes::{Pass, Plan, Rescue};
+pub use value::Wishes;
 
 use std::ops::Range;
 pub use tintype_core::mapfile::Status;
@@ -56,6 +58,16 @@ pub trait Drive {
 
     /// Told of every change of the ledger, in order.
     fn mark(&mut self, range: Range<u64>, fate: Fate) -> tintype_core::Result<()>;
+
+    /// Where everything lies that was read so far, to be read back; `None` where nothing is kept.
+    fn kept(&mut self) -> tintype_core::Result<Option<std::sync::Arc<dyn tintype_core::Source>>> {
+        Ok(None)
+    }
+
+    /// Told, in a few words, what is read for its value.
+    fn step(&mut self, title: &str) {
+        let _ = title;
+    }
 
     /// Told which pass begins.
     fn pass(&mut self, pass: Pass, ledger: &Ledger) -> tintype_core::Result<()>;

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tintype_core::{Error, Event, Result, Watch, human_size};
 use tintype_device::passthrough::Dialect;
+use tintype_engine::files::Pattern;
 use tintype_engine::open::{Medium, medium_of};
-use tintype_engine::rescue::{self, Limits, Pass, Passthrough, Plan, Rescued};
+use tintype_engine::rescue::{self, Limits, Pass, Passthrough, Plan, Rescued, Wishes};
 
 /// Options of `rescue`.
 #[derive(clap::Args)]
@@ -19,6 +20,7 @@ Examples:
   tintype rescue /dev/sdb disk.img                  most of it soon, the rest as far as it pays
   tintype rescue /dev/sdb disk.img disk.map         go on with what ddrescue began, or hand it over
   tintype rescue /dev/sdb disk.img --exhaustive     try every sector, whatever it takes
+  tintype rescue /dev/sdb disk.img --first '*.jpg' --first /home
   tintype rescue /dev/sdb disk.img --size 1GiB      only the first GiB for now
   tintype convert disk.img case.E01 --map disk.img.map
 
@@ -41,7 +43,11 @@ pub struct Args {
     /// Rounds of further tries for what failed, while they bring anything
     #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Rescue")]
     retries: u32,
-    /// Leave out a pass: back, trim, sweep, enclose, scrape, retry or rest; may be given several times
+    /// Files to read first, by name or path, with * ** ? and [a-z]; may be given several times, the most wanted first
+    #[arg(long, value_name = "PATTERN", help_heading = "Rescue")]
+    first: Vec<String>,
+    /// Leave out a pass: back, trim, sweep, enclose, scrape, retry or rest; or value, which reads what matters first. May be given several
+    /// times
     #[arg(long = "without", value_name = "PASS", help_heading = "Rescue")]
     without: Vec<PassName>,
     /// Smallest read; without it the physical sector of the drive
@@ -73,11 +79,13 @@ enum PassName {
     Scrape,
     Retry,
     Rest,
+    Value,
 }
 
 impl PassName {
-    fn pass(self) -> Pass {
-        match self {
+    fn pass(self) -> Option<Pass> {
+        Some(match self {
+            PassName::Value => return None,
             PassName::Back => Pass::Back,
             PassName::Trim => Pass::Trim,
             PassName::Sweep => Pass::Sweep,
@@ -85,7 +93,7 @@ impl PassName {
             PassName::Scrape => Pass::Scrape,
             PassName::Retry => Pass::Retry,
             PassName::Rest => Pass::Rest,
-        }
+        })
     }
 }
 
@@ -135,7 +143,16 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
     let mut plan = Plan::new(u64::from(shape.sector), physical);
     plan.exhaustive = args.exhaustive;
     plan.retries = args.retries;
-    plan.passes.retain(|pass| !args.without.iter().any(|name| name.pass() == *pass));
+    plan.passes.retain(|pass| !args.without.iter().any(|name| name.pass() == Some(*pass)));
+    plan.value = match args.without.contains(&PassName::Value) {
+        true if !args.first.is_empty() => {
+            return Err(Error::usage(
+                "--first names what is read first, and --without value reads nothing first; leave one of them out",
+            ));
+        }
+        true => None,
+        false => Some(Wishes { first: args.first.iter().map(|p| Pattern::new(p)).collect() }),
+    };
     let map = args.map.clone().unwrap_or_else(|| {
         let mut name = args.image.as_os_str().to_owned();
         name.push(".map");
