@@ -1,11 +1,11 @@
 //! Reads past the page cache at any offset into any buffer.
 
-use crate::positional::{Short, fill};
+use crate::positional::{Cause, Short, fill};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, StatxFlags, statx};
 use rustix::io::{Errno, pread};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tintype_core::{Aligned, Result, in_range};
 
 /// Most bytes that go through one bounce buffer.
@@ -81,12 +81,14 @@ pub(crate) struct Direct {
     pub end: End,
     // Set when a read had to go through the page cache after all.
     cached: AtomicBool,
+    // The longest read that came back whole.
+    longest: AtomicUsize,
 }
 
 impl Direct {
     pub fn new(fd: Option<OwnedFd>, plain: OwnedFd, path: &Path, len: u64, align: Alignment, end: End) -> Self {
         let cached = AtomicBool::new(fd.is_none());
-        Direct { fd, plain, path: path.to_path_buf(), len, align, end, cached }
+        Direct { fd, plain, path: path.to_path_buf(), len, align, end, cached, longest: AtomicUsize::new(0) }
     }
 
     /// True while every read has gone past the page cache.
@@ -128,10 +130,23 @@ impl Direct {
         let mut good = 0;
         while good < need {
             match pread(fd, &mut buf[good..], offset + good as u64) {
-                Ok(0) => return Err(Short { good, cause: None }),
-                Ok(n) if good + n >= need => return Ok(()),
-                // To go on from the middle of a sector would be refused: read that sector again.
-                Ok(n) if n >= unit => good += n - n % unit,
+                Ok(0) => return Err(Short { good, cause: Cause::End }),
+                Ok(n) if good + n >= need => {
+                    if good + n == buf.len() {
+                        self.longest.fetch_max(n, Ordering::Relaxed);
+                    }
+                    return Ok(());
+                }
+                Ok(n) if n >= unit => {
+                    let asked = buf.len() - good;
+                    // To go on from the middle of a sector would be refused: read that sector again.
+                    good += n - n % unit;
+                    // Where reads as long as this come back whole, only a failure cuts one short. To ask for its reason would make the
+                    // drive fail once more.
+                    if asked <= self.longest.load(Ordering::Relaxed) {
+                        return Err(Short { good, cause: Cause::Untold });
+                    }
+                }
                 Err(Errno::INTR) => {}
                 // Short of one sector, or refused although aligned as the kernel asked: the page cache decides.
                 Ok(_) | Err(Errno::INVAL) => {
@@ -139,7 +154,7 @@ impl Direct {
                     return fill(&self.plain, &mut buf[good..need], offset + good as u64)
                         .map_err(|short| short.after(good));
                 }
-                Err(e) => return Err(Short { good, cause: Some(e) }),
+                Err(e) => return Err(Short { good, cause: Cause::Errno(e) }),
             }
         }
         Ok(())

@@ -44,12 +44,15 @@ pub(crate) fn trouble(e: Errno) -> Trouble {
 pub(crate) fn reading(path: &Path, offset: u64, good: usize, e: Errno) -> Error {
     let at = offset.saturating_add(good as u64);
     match trouble(e) {
-        Trouble::Medium => {
-            Error::unreadable("cannot be read", good as u64, None).because(std::io::Error::from(e)).in_path(path).at(at)
-        }
+        Trouble::Medium => unreadable(path, offset, good).because(std::io::Error::from(e)),
         Trouble::Gone => gone(path, at, "was read").because(std::io::Error::from(e)),
         Trouble::Other => Error::io("cannot be read", e.into()).in_path(path).at(at),
     }
+}
+
+/// The error for a read at `offset` after whose first `good` bytes the medium gave nothing.
+pub(crate) fn unreadable(path: &Path, offset: u64, good: usize) -> Error {
+    Error::unreadable("cannot be read", good as u64, None).in_path(path).at(offset.saturating_add(good as u64))
 }
 
 /// The error for something that is no longer there.

@@ -11,8 +11,18 @@ use tintype_core::{Error, Kind, Result};
 pub(crate) struct Short {
     /// Valid bytes at the start of the buffer.
     pub good: usize,
-    /// What the kernel said; none at the end of the file or drive.
-    pub cause: Option<Errno>,
+    pub cause: Cause,
+}
+
+/// Why a read ended early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The file or drive ends there.
+    End,
+    /// The kernel said so.
+    Errno(Errno),
+    /// The medium did not give what follows; the kernel gave what came before and kept the reason to itself.
+    Untold,
 }
 
 impl Short {
@@ -24,8 +34,9 @@ impl Short {
     /// The error for a read of `path` at `offset`.
     pub fn error(self, path: &Path, offset: u64) -> Error {
         match self.cause {
-            Some(e) => fault::reading(path, offset, self.good, e),
-            None => fault::shrunk(path, offset.saturating_add(self.good as u64)),
+            Cause::Errno(e) => fault::reading(path, offset, self.good, e),
+            Cause::End => fault::shrunk(path, offset.saturating_add(self.good as u64)),
+            Cause::Untold => fault::unreadable(path, offset, self.good),
         }
     }
 }
@@ -35,10 +46,10 @@ pub(crate) fn fill(fd: impl AsFd, buf: &mut [u8], offset: u64) -> Result<(), Sho
     let mut good = 0;
     while good < buf.len() {
         match pread(&fd, &mut buf[good..], offset + good as u64) {
-            Ok(0) => return Err(Short { good, cause: None }),
+            Ok(0) => return Err(Short { good, cause: Cause::End }),
             Ok(n) => good += n,
             Err(Errno::INTR) => {}
-            Err(e) => return Err(Short { good, cause: Some(e) }),
+            Err(e) => return Err(Short { good, cause: Cause::Errno(e) }),
         }
     }
     Ok(())

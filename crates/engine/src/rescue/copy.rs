@@ -3,46 +3,104 @@
 use super::Status;
 use super::geometry::{Guess, Stripe};
 use super::passes::Rescue;
+use super::yields::Yield;
 use std::ops::Range;
 use tintype_core::Result;
 
 /// Of what is read, failing reads may leave behind this share: the more often reads fail, the shorter they get.
 const LEFT_BEHIND: f64 = 0.0008;
 
+/// What follows a failure is left for later, this much of it, and twice as much for every further failure in a row: the same as
+/// ddrescue leaves where nothing tells it better.
+const COMPANY: u64 = 64 << 10;
+
+/// Into holes reads are as long as what they bring divided by this: the one that fails leaves half of it behind.
+const LEFT_IN_HOLES: u64 = 16;
+
+/// Holes between failures are looked into while that share of the looks finds something good.
+const PROBE: f64 = 0.3;
+
+/// A jump is long enough if it comes down on good data that often.
+const LONG_ENOUGH: f64 = 0.4;
+
 /// How far ahead to go after a failure.
 struct Jump {
-    first: u64,
-    most: u64,
-    next: u64,
+    // Good bytes that tell that a bad place is over.
+    over: u64,
+    // The lengths, and how often each came down behind the bad place.
+    lengths: Vec<(u64, Yield)>,
+    // The one that is being tried.
+    tried: Option<usize>,
     // Good bytes since the last failure.
     run: u64,
+    // What is left after the next failure where they stand alone.
+    company: u64,
     // Where the failures that belong together began, and how many they are.
     chain: Option<(Range<u64>, u32)>,
 }
 
+fn first_jump(len: u64) -> u64 {
+    (len / 512).clamp(64 << 10, 64 << 20)
+}
+
 impl Jump {
     fn new(len: u64, unit: u64) -> Self {
-        let first = (len / 512).clamp(64 << 10, 64 << 20).next_multiple_of(unit);
-        Jump { first, most: (len / 100).max(first).next_multiple_of(unit), next: first, run: 0, chain: None }
+        let first = first_jump(len).next_multiple_of(unit);
+        let most = (len / 100).max(first).next_multiple_of(unit);
+        let lengths = std::iter::successors(Some(first), |l| (*l < most).then(|| (l * 4).min(most)));
+        Jump {
+            over: first,
+            lengths: lengths.map(|l| (l, Yield::expecting(0.5, 2.0))).collect(),
+            tried: None,
+            run: 0,
+            company: COMPANY,
+            chain: None,
+        }
+    }
+
+    /// Nothing that was seen belongs to what comes next; how long jumps have to be stays known.
+    fn anew(&mut self) {
+        (self.tried, self.run, self.company, self.chain) = (None, 0, COMPANY, None);
     }
 
     fn good(&mut self, bytes: u64) {
         self.run += bytes;
-        if self.run >= self.first {
-            self.next = self.first;
+        self.company = COMPANY;
+        if self.run >= self.over {
             self.chain = None;
+            if let Some(tried) = self.tried.take() {
+                self.lengths[tried].1.count(true);
+            }
         }
     }
 
+    /// How far to go after one more failure: the shortest that is long enough, and longer than what was tried in vain.
     fn failed(&mut self, range: &Range<u64>) -> u64 {
         self.run = 0;
+        let last = self.lengths.len() - 1;
+        let least = match self.tried {
+            Some(tried) => {
+                self.lengths[tried].1.count(false);
+                (tried + 1).min(last)
+            }
+            None => 0,
+        };
+        let next = (least..=last).find(|i| self.lengths[*i].1.share() >= LONG_ENOUGH).unwrap_or(last);
+        self.tried = Some(next);
         match &mut self.chain {
             Some((_, count)) => *count += 1,
-            None => self.chain = Some((range.clone(), 1)),
+            // Where long jumps have to be made the failure is no single one.
+            None => self.chain = Some((range.clone(), 1 + next as u32)),
         }
-        let now = self.next;
-        self.next = (now * 4).min(self.most);
-        now
+        self.lengths[next].0
+    }
+
+    /// An error that stands alone: how much to leave behind it.
+    fn alone(&mut self, range: Range<u64>) -> u64 {
+        let company = self.company;
+        self.company = (company * 2).min(self.over);
+        (self.tried, self.run, self.chain) = (None, 0, Some((range, 1)));
+        company
     }
 }
 
@@ -91,7 +149,7 @@ impl Rescue<'_> {
                 if self.geometry.is_certain() && at == guess.start {
                     if self.skip_stripe(Stripe { start: guess.start, end: guess.end }, hole.end)? {
                         at = guess.end;
-                        jump = Jump::new(self.ledger.len(), self.plan.unit);
+                        jump.anew();
                     } else {
                         self.geometry.forget();
                     }
@@ -132,19 +190,16 @@ impl Rescue<'_> {
             {
                 at = self.ledger.next(Status::NonTried, at + 1).map_or(hole.end, |r| r.start).max(at + 1);
                 at = self.geometry.last_end().unwrap_or(at).max(at);
-                jump = Jump::new(self.ledger.len(), self.plan.unit);
+                jump.anew();
                 landed = false;
                 continue;
             }
-            let near = jump.chain.is_some() && jump.run < jump.first;
-            if self.isolated.share() > 0.7 && jump.chain.is_some() {
-                self.isolated.count(jump.run >= jump.first / 4);
+            if self.stand_alone() {
+                self.isolated.count(jump.run >= jump.over / 4);
             }
-            if self.isolated.share() > 0.7 && !near {
-                // Errors stand alone here: what comes next is good.
-                jump.chain = Some((at..end, 1));
-                jump.run = 0;
-                at = end;
+            if self.stand_alone() {
+                // Errors stand alone here: what comes soon is good.
+                at = (end.next_multiple_of(COMPANY) + jump.alone(at..end)).min(hole.end);
                 landed = false;
                 continue;
             }
@@ -228,18 +283,50 @@ impl Rescue<'_> {
 
     /// Into the holes from behind, until the first failure in each.
     pub(super) fn back(&mut self) -> Result<()> {
-        if self.isolated.share() > 0.5 {
-            // Behind single errors it is the near ends that are good, and forwards is faster.
+        if self.stand_alone() {
+            // Behind single errors forwards is as good, and faster.
+            let mut at = 0;
+            while let Some(hole) = self.ledger.next(Status::NonTried, at) {
+                at = hole.end;
+                self.forward(hole, self.read_size())?;
+            }
             return Ok(());
         }
-        let mut at = self.ledger.len();
-        while let Some(hole) = self.ledger.last(Status::NonTried, at) {
-            at = hole.start;
-            if self.good_after(hole.end) {
-                self.find_end(hole)?;
+        let mut holes = self.ledger.all(Status::NonTried);
+        // The largest are left by the longest jumps, and those came down the farthest behind what fails.
+        holes.sort_by_key(|hole| std::cmp::Reverse(hole.end - hole.start));
+        let (mut gained, mut walked) = (0, 0);
+        let mut probes = Yield::expecting(0.5, 2.0);
+        for hole in holes {
+            if !self.good_after(hole.end) {
+                // Two jumps came down badly; it is too long to be bad all over.
+                if hole.end - hole.start >= first_jump(self.ledger.len()) && probes.share() > PROBE {
+                    probes.count(self.probe(hole)?);
+                }
+                continue;
             }
+            let expected = u64::checked_div(gained, walked).unwrap_or((hole.end - hole.start) / 2);
+            let size = (expected / LEFT_IN_HOLES).clamp(self.plan.unit, self.plan.longest);
+            let end = self.backward(hole.clone(), 1 << size.ilog2())?;
+            gained += hole.end - end;
+            walked += 1;
         }
         Ok(())
+    }
+
+    /// Looks into the middle of a hole, and on from there to both sides if that is good.
+    fn probe(&mut self, hole: Range<u64>) -> Result<bool> {
+        let len = hole.end - hole.start;
+        let size = 1 << (len / 2 / LEFT_IN_HOLES).clamp(self.plan.unit, self.plan.longest).ilog2();
+        let middle = (hole.start + len / 2) / size * size;
+        let middle = middle.max(hole.start);
+        let end = self.aligned_end(middle, size, hole.end);
+        if !self.attempt(middle..end)? {
+            return Ok(false);
+        }
+        self.backward(hole.start..middle, size)?;
+        self.forward(end..hole.end, size)?;
+        Ok(true)
     }
 
     /// Once over what nothing speaks for, in long reads.

@@ -1,9 +1,12 @@
 //! Finding where failing begins and ends, with as few failures as it takes.
 
 use super::Status;
-use super::passes::Rescue;
+use super::passes::{Pass, Rescue};
 use std::ops::Range;
 use tintype_core::Result;
+
+/// Shorter failed reads are left to the sweep, which knows better when it is their turn.
+const WORTH_A_FAILURE: u64 = 256 << 10;
 
 impl Rescue<'_> {
     /// Reads forwards from the start of `hole` in reads of `size` until one fails; returns the start of that one, or the end.
@@ -67,6 +70,16 @@ impl Rescue<'_> {
         self.forward(failed, self.plan.unit)
     }
 
+    /// The same to the sector where errors stand alone: a unit that failed would only fail once more for its sectors.
+    fn find_alone(&mut self, failed: Range<u64>) -> Result<u64> {
+        let sectors = (failed.end - failed.start) as f64 / 2.0 / self.plan.sector as f64;
+        if self.stand_alone() && sectors < self.costs.reads_per_failure() {
+            self.forward(failed, self.plan.sector)
+        } else {
+            self.find_start(failed)
+        }
+    }
+
     /// The exact start of what begins to fail in the unit at `start`: one failure more.
     pub(super) fn refine_start(&mut self, start: u64) -> Result<u64> {
         match self.ledger.at(start.min(self.ledger.len() - 1)) {
@@ -95,11 +108,16 @@ impl Rescue<'_> {
         let mut at = 0;
         while let Some(failed) = self.ledger.next(Status::NonTrimmed, at) {
             at = failed.end;
+            if failed.end - failed.start < WORTH_A_FAILURE && self.plan.passes.contains(&Pass::Sweep) {
+                continue;
+            }
             let mut rest = failed.clone();
             if self.good_before(rest.start) {
-                rest.start = self.find_start(rest.clone())?;
-                // The unit that failed.
-                rest.start = (rest.start + self.plan.unit).min(rest.end);
+                rest.start = self.find_alone(rest.clone())?;
+                if rest.start < rest.end {
+                    // Behind what failed alone.
+                    rest.start = self.ledger.at(rest.start).0.end.min(rest.end);
+                }
             }
             if rest.start < rest.end && self.good_after(rest.end) {
                 self.find_end(rest)?;

@@ -202,6 +202,11 @@ impl<'a> Rescue<'a> {
         self.drive.mark(range, fate)
     }
 
+    /// True if errors stand alone on this drive: what comes soon after one is good.
+    pub(super) fn stand_alone(&self) -> bool {
+        self.isolated.share() > 0.7
+    }
+
     /// The end of a read of about `len` bytes from `at` that keeps to multiples of its length and ends by `limit`.
     pub(super) fn aligned_end(&self, at: u64, len: u64, limit: u64) -> u64 {
         let len = len.max(self.plan.sector);

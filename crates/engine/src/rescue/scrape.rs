@@ -58,6 +58,10 @@ impl Rescue<'_> {
                 self.cut(range, &mut failed);
             }
         }
+        if failed.len() < 2 {
+            // Where one sector fails it is the sector, and not the unit, that is bad.
+            return Ok(());
+        }
         for sector in failed {
             again.count(self.attempt(sector)?);
         }

@@ -1,51 +1,115 @@
-//! Everything beside good data, unit by unit, as far ahead after a failure as pays.
+//! Everything beside good data, unit by unit, as far ahead after a failure as pays: first where a failure is followed by much that is
+//! good, then where it is followed by less.
 
 use super::passes::Rescue;
+use std::ops::Range;
 use tintype_core::Result;
 
 /// A jump that comes down on good data more often than this is long enough.
 const LONG_ENOUGH: f64 = 0.4;
 
+/// Rounds: a side of a hole is left as long as failures bring fewer bytes than this.
+const ROUNDS: [u64; 4] = [1 << 20, 256 << 10, 64 << 10, 0];
+
+/// Failures in a row that are borne before a side is left.
+const PATIENCE: u64 = 2;
+
+/// Which way a hole is walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Up,
+    Down,
+}
+
+/// What a side of a hole has brought lately, in bytes, less what its failures had to bring.
+#[derive(Clone, Copy)]
+struct Credit {
+    threshold: u64,
+    left: u64,
+}
+
+impl Credit {
+    fn new(threshold: u64) -> Self {
+        Credit { threshold, left: threshold * PATIENCE }
+    }
+
+    fn good(&mut self, bytes: u64) {
+        self.left = (self.left + bytes).min(self.threshold * PATIENCE);
+    }
+
+    /// False if the side is to be left for now.
+    fn failed(&mut self) -> bool {
+        self.left = self.left.saturating_sub(self.threshold);
+        self.threshold == 0 || self.left > 0
+    }
+}
+
 impl Rescue<'_> {
     pub(super) fn sweep(&mut self) -> Result<()> {
+        let mut holes = Vec::new();
         let mut at = 0;
         while let Some(hole) = self.next_open(at) {
             at = hole.end;
-            if self.good_before(hole.start) {
-                self.sweep_hole(hole.start, hole.end)?;
-            } else if self.landings[0].share() > LONG_ENOUGH {
-                // What follows a failure is mostly good here.
-                if let Some(at) = self.land(hole.start, hole.end)? {
-                    self.sweep_hole(at, hole.end)?;
+            holes.push(hole);
+        }
+        for threshold in ROUNDS {
+            for hole in &mut holes {
+                for way in [Way::Up, Way::Down] {
+                    if !hole.is_empty() {
+                        *hole = self.sweep_side(hole.clone(), way, threshold)?;
+                    }
                 }
-            } else if self.good_after(hole.end) {
-                self.find_end(hole)?;
             }
         }
         Ok(())
     }
 
-    /// A hole from `at` on, where good data ends.
-    fn sweep_hole(&mut self, mut at: u64, limit: u64) -> Result<()> {
+    /// Walks into a hole from one side; returns what is left of it.
+    fn sweep_side(&mut self, hole: Range<u64>, way: Way, threshold: u64) -> Result<Range<u64>> {
+        let good = match way {
+            Way::Up => self.good_before(hole.start),
+            Way::Down => self.good_after(hole.end),
+        };
+        // What follows a failure is mostly good here, or it is left alone.
+        if !good && self.landings[0].share() <= LONG_ENOUGH {
+            return Ok(hole);
+        }
+        let mut walk = Walk { hole, way, credit: Credit::new(threshold) };
+        if good || self.land(&mut walk)? {
+            self.walk(&mut walk)?;
+        }
+        Ok(walk.hole)
+    }
+
+    /// On from where good data ends, until the hole ends or is left.
+    fn walk(&mut self, walk: &mut Walk) -> Result<()> {
         let unit = self.plan.unit;
-        while at < limit {
-            let size = self.sweep_size();
-            let mut end = self.aligned_end(at, size, limit);
-            if self.attempt(at..end)? {
-                self.swept += end - at;
-                at = end;
+        while !walk.hole.is_empty() {
+            let piece = walk.next(self.sweep_size(), self.plan.sector);
+            let len = piece.end - piece.start;
+            if self.attempt(piece.clone())? {
+                self.swept += len;
+                walk.good(&piece);
                 continue;
             }
-            if end - at > unit {
-                let failed = self.forward(at..end, unit)?;
-                self.swept += failed - at;
-                end = self.aligned_end(failed, unit, limit);
+            let mut failed = piece.clone();
+            if len > unit {
+                failed = match walk.way {
+                    Way::Up => {
+                        let at = self.forward(piece.clone(), unit)?;
+                        at..self.aligned_end(at, unit, piece.end)
+                    }
+                    Way::Down => {
+                        let at = self.backward(piece.clone(), unit)?;
+                        (at.saturating_sub(1) / unit * unit).max(piece.start)..at
+                    }
+                };
+                self.swept += len - (failed.end - failed.start);
             }
             self.sweep_hits += 1;
-            at = match self.land(end, limit)? {
-                Some(at) => at,
-                None => return Ok(()),
-            };
+            if !walk.failed(&failed) || !self.land(walk)? {
+                return Ok(());
+            }
         }
         Ok(())
     }
@@ -57,31 +121,48 @@ impl Rescue<'_> {
         1 << size.clamp(self.plan.unit, self.plan.longest).ilog2()
     }
 
-    /// Finds good data after a failure that ended at `end`; returns where to go on, or nothing when the hole was left.
-    fn land(&mut self, mut end: u64, limit: u64) -> Result<Option<u64>> {
+    /// Finds good data after a failure; false when the hole is left.
+    fn land(&mut self, walk: &mut Walk) -> Result<bool> {
         let unit = self.plan.unit;
         let mut least = 0;
         loop {
-            let step = self.step(least, (limit - end) / unit);
+            let len = walk.hole.end - walk.hole.start;
+            let step = self.step(least, len / unit);
             let ahead = if step == 0 { 0 } else { unit << (step - 1) };
-            let landing = end.saturating_add(ahead);
-            if landing >= limit {
-                if end < limit && self.good_after(limit) {
-                    self.find_end(end..limit)?;
+            if ahead >= len {
+                let rest = walk.hole.clone();
+                match walk.way {
+                    Way::Up if !rest.is_empty() && self.good_after(rest.end) => {
+                        self.find_end(rest)?;
+                    }
+                    Way::Down if !rest.is_empty() && self.good_before(rest.start) => {
+                        self.forward(rest, unit)?;
+                    }
+                    _ => {}
                 }
-                return Ok(None);
+                walk.hole.end = walk.hole.start;
+                return Ok(false);
             }
-            let behind = self.aligned_end(landing, unit, limit);
-            let good = self.attempt(landing..behind)?;
+            let mut beyond = walk.clone();
+            beyond.skip(ahead);
+            let piece = beyond.next(unit, self.plan.sector);
+            let good = self.attempt(piece.clone())?;
             self.landings[step].count(good);
             if good {
-                if landing > end {
-                    self.find_end(end..landing)?;
+                let gap = walk.before(&piece);
+                if !gap.is_empty() {
+                    match walk.way {
+                        Way::Up => self.find_end(gap)?,
+                        Way::Down => self.forward(gap, unit)?,
+                    };
                 }
-                self.swept += behind - landing;
-                return Ok(Some(behind));
+                self.swept += piece.end - piece.start;
+                walk.good(&piece);
+                return Ok(true);
             }
-            end = behind;
+            if !walk.failed(&piece) {
+                return Ok(false);
+            }
             least = (step + 1).min(self.landings.len() - 1);
         }
     }
@@ -94,5 +175,60 @@ impl Rescue<'_> {
             let share = |i: &usize| self.landings[*i].share();
             (least..=most).max_by(|a, b| share(a).total_cmp(&share(b))).unwrap_or(least)
         })
+    }
+}
+
+/// A walk into a hole.
+#[derive(Clone)]
+struct Walk {
+    /// What is left of it.
+    hole: Range<u64>,
+    way: Way,
+    credit: Credit,
+}
+
+impl Walk {
+    /// The next piece: about `len` bytes, to a multiple of it.
+    fn next(&self, len: u64, sector: u64) -> Range<u64> {
+        let len = len.max(sector);
+        let Range { start, end } = self.hole;
+        match self.way {
+            Way::Up => start..((start / len + 1) * len).min(end),
+            Way::Down => ((end - 1) / len * len).max(start)..end,
+        }
+    }
+
+    /// Passes over some bytes of the hole.
+    fn skip(&mut self, bytes: u64) {
+        match self.way {
+            Way::Up => self.hole.start += bytes,
+            Way::Down => self.hole.end -= bytes,
+        }
+    }
+
+    /// What lies between where the walk stands and a piece ahead.
+    fn before(&self, piece: &Range<u64>) -> Range<u64> {
+        match self.way {
+            Way::Up => self.hole.start..piece.start,
+            Way::Down => piece.end..self.hole.end,
+        }
+    }
+
+    fn pass(&mut self, piece: &Range<u64>) {
+        match self.way {
+            Way::Up => self.hole.start = piece.end,
+            Way::Down => self.hole.end = piece.start,
+        }
+    }
+
+    fn good(&mut self, piece: &Range<u64>) {
+        self.credit.good(piece.end - piece.start);
+        self.pass(piece);
+    }
+
+    /// False if the hole is to be left for now.
+    fn failed(&mut self, piece: &Range<u64>) -> bool {
+        self.pass(piece);
+        self.credit.failed()
     }
 }
