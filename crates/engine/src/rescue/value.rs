@@ -27,6 +27,9 @@ const TAIL: u64 = 64 << 10;
 /// Most times that the target is looked at anew; file systems that lead on for longer lead nowhere.
 const MOST_ROUNDS: usize = 64;
 
+/// So few units that failed are looked into at once.
+const FEW_UNITS: u64 = 8;
+
 /// Most named files whose places are kept.
 const MOST_FILES: usize = 1 << 20;
 
@@ -106,6 +109,14 @@ impl Rescue<'_> {
                 self.drive.step(step.title());
             }
             self.over(&ranges, &gone, meant)?;
+            let left = self.ledger.meant() - self.ledger.total(Status::Finished);
+            if step != Step::Used && left > 0 && left <= FEW_UNITS * self.plan.unit {
+                // More may depend on these few sectors than they cost.
+                let closer = rest.iter().copied().filter(|pass| matches!(pass, Pass::Sweep | Pass::Scrape)).collect();
+                let before = std::mem::replace(&mut self.plan.passes, closer);
+                self.run()?;
+                self.plan.passes = before;
+            }
             ranges.iter().for_each(|(range, ())| gone.set(range, ()));
         }
         if self.look(meant)?.is_none_or(|look| look.volumes.open.is_empty()) {
@@ -130,14 +141,9 @@ impl Rescue<'_> {
     /// Makes the passes over those parts of `ranges` that are meant and not in `gone`.
     fn over(&mut self, ranges: &RangeMap<()>, gone: &RangeMap<()>, meant: &Domain) -> Result<()> {
         let len = self.ledger.len();
-        // Whole units: what is read of one costs no more than the rest of it.
-        let units = Domain::of(ranges.iter().map(|(range, ())| range)).in_units(self.plan.unit, len);
-        let mut wanted = RangeMap::new();
-        for range in units.within(0..len).flat_map(|range| meant.within(range)) {
-            wanted.set(range, ());
-        }
+        let mut wanted = ranges.clone();
         gone.iter().for_each(|(range, ())| wanted.clear(range));
-        // A unit that was gone over in part was read as a whole.
+        // Not whole units: beside metadata may lie what cannot be read.
         let wanted = Domain::of(wanted.iter().map(|(range, ())| range)).in_units(self.plan.sector, len);
         self.ledger.restrict(&Domain::of(wanted.within(0..len).flat_map(|range| meant.within(range))));
         if self.ledger.total(Status::Finished) == self.ledger.meant() {
