@@ -20,6 +20,7 @@ mod memory;
 mod refusals;
 mod rescue;
 mod rescue_kept;
+mod rescue_options;
 mod restore;
 mod resume;
 mod streams;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         refusals::topic,
         rescue::topic,
         rescue_kept::topic,
+        rescue_options::topic,
         restore::topic,
         resume::topic,
         streams::topic,

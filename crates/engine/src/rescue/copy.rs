@@ -2,7 +2,7 @@
 
 use super::Status;
 use super::geometry::{Guess, Stripe};
-use super::passes::Rescue;
+use super::passes::{Rescue, Skip};
 use super::yields::Yield;
 use std::ops::Range;
 use tintype_core::Result;
@@ -33,6 +33,8 @@ struct Jump {
     tried: Option<usize>,
     // Good bytes since the last failure.
     run: u64,
+    // How far to go after the next slow read.
+    slow: u64,
     // What is left after the next failure where they stand alone.
     company: u64,
     // Where the failures that belong together began, and how many they are.
@@ -44,18 +46,29 @@ fn first_jump(len: u64) -> u64 {
 }
 
 impl Jump {
-    fn new(len: u64, unit: u64) -> Self {
-        let first = first_jump(len).next_multiple_of(unit);
-        let most = (len / 100).max(first).next_multiple_of(unit);
+    fn new(len: u64, unit: u64, skip: Skip) -> Self {
+        let first = skip.first.unwrap_or(first_jump(len)).next_multiple_of(unit);
+        let most = match first {
+            0 => 0,
+            _ => skip.most.unwrap_or(len / 100).max(first).next_multiple_of(unit),
+        };
         let lengths = std::iter::successors(Some(first), |l| (*l < most).then(|| (l * 4).min(most)));
         Jump {
-            over: first,
+            over: first.max(unit),
+            slow: first,
             lengths: lengths.map(|l| (l, Yield::expecting(0.5, 2.0))).collect(),
             tried: None,
             run: 0,
             company: COMPANY,
             chain: None,
         }
+    }
+
+    /// How far to go ahead where reading is slow.
+    fn slow(&mut self) -> u64 {
+        let now = self.slow;
+        self.slow = (now * 2).min(self.lengths.last().map_or(now, |(most, _)| *most));
+        now
     }
 
     /// Nothing that was seen belongs to what comes next; how long jumps have to be stays known.
@@ -68,6 +81,7 @@ impl Jump {
         self.company = COMPANY;
         if self.run >= self.over {
             self.chain = None;
+            self.slow = self.lengths.first().map_or(0, |(first, _)| *first);
             if let Some(tried) = self.tried.take() {
                 self.lengths[tried].1.count(true);
             }
@@ -133,8 +147,9 @@ impl Rescue<'_> {
     /// Forwards over everything that was not tried.
     pub(super) fn copy(&mut self) -> Result<()> {
         let mut at = 0;
-        let mut jump = Jump::new(self.ledger.len(), self.plan.unit);
+        let mut jump = Jump::new(self.ledger.len(), self.plan.unit, self.plan.skip);
         let mut landed = false;
+        let mut left = Vec::new();
         while let Some(hole) = self.ledger.next(Status::NonTried, at) {
             at = at.max(hole.start);
             let mut size = self.read_size();
@@ -172,7 +187,10 @@ impl Rescue<'_> {
             self.drive.ahead(size, limit);
             let good = self.attempt(at..end)?;
             if good {
-                jump.good(end - at);
+                let slow = self.drive.slow();
+                if !slow {
+                    jump.good(end - at);
+                }
                 if std::mem::take(&mut landed)
                     && let Some((first, count)) = jump.chain.clone()
                     && self.landed(first, count, at)?
@@ -180,6 +198,10 @@ impl Rescue<'_> {
                     jump.chain = None;
                 }
                 at = end;
+                if slow {
+                    at = at.saturating_add(jump.slow()).min(hole.end);
+                    left.push(end..at);
+                }
                 continue;
             }
             if jump.run > 0 || jump.chain.is_none() {
@@ -199,12 +221,29 @@ impl Rescue<'_> {
             }
             if self.stand_alone() {
                 // Errors stand alone here: what comes soon is good.
-                at = (end.next_multiple_of(COMPANY) + jump.alone(at..end)).min(hole.end);
+                let company = jump.alone(at..end);
+                at = match self.plan.skip.first {
+                    Some(0) => end,
+                    _ => (end.next_multiple_of(COMPANY) + company).min(hole.end),
+                };
                 landed = false;
                 continue;
             }
             at = (end + jump.failed(&(at..end))).min(hole.end);
             landed = true;
+        }
+        self.read_slow(left)
+    }
+
+    /// What was left out because it is slow: forwards, until something fails.
+    fn read_slow(&mut self, left: Vec<Range<u64>>) -> Result<()> {
+        for gap in left {
+            if let Some(hole) = self.ledger.next(Status::NonTried, gap.start) {
+                let hole = hole.start.max(gap.start)..hole.end.min(gap.end);
+                if !hole.is_empty() {
+                    self.forward(hole, self.read_size())?;
+                }
+            }
         }
         Ok(())
     }

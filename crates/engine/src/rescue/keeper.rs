@@ -32,6 +32,7 @@ enum Order {
     Mark(Range<u64>, Fate),
     Pass(Pass),
     Settled(SyncSender<()>),
+    Save(SyncSender<()>),
 }
 
 /// How often things are done.
@@ -131,6 +132,17 @@ impl Keeper {
         }
     }
 
+    /// Has everything made durable and the mapfile written; returns when it is.
+    pub fn save(&mut self) -> Result<()> {
+        let (done, saved) = sync_channel(1);
+        self.send(Order::Save(done))?;
+        match saved.recv() {
+            Ok(()) => Ok(()),
+            // It ends early only with an error, which says why.
+            Err(_) => self.finish().and(Err(Error::cancelled())),
+        }
+    }
+
     /// A buffer that was written, for the next read.
     pub fn buffer(&mut self) -> Option<Aligned> {
         self.buffers.try_recv().ok()
@@ -181,6 +193,11 @@ impl Writer {
                 Ok(Order::Settled(done)) => {
                     // Whoever asked may have given up.
                     let _ = done.send(());
+                }
+                Ok(Order::Save(done)) => {
+                    self.batch.save = Some(done);
+                    self.hand_over_all();
+                    handed = Instant::now();
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),

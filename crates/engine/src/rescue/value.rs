@@ -95,6 +95,9 @@ impl Rescue<'_> {
     /// Reads what is worth most; returns the passes that are left to make over everything.
     fn first_things(&mut self, wishes: &Wishes, meant: &Domain) -> Result<Vec<Pass>> {
         let all = self.plan.passes.clone();
+        if !all.contains(&Pass::Copy) {
+            return Ok(all);
+        }
         let (cheap, rest): (Vec<Pass>, Vec<Pass>) =
             all.iter().partition(|pass| matches!(pass, Pass::Copy | Pass::Back | Pass::Trim));
         self.plan.passes = cheap;
