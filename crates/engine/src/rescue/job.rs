@@ -5,6 +5,7 @@ use super::begin::{Begun, Site, There};
 use super::commands::Console;
 use super::handling::Handling;
 use super::keeper::{Cadence, Keeper, Place};
+use super::known::leave_for_later;
 use super::limits::{Limits, Stop};
 use super::log::{Header, Log};
 use super::mirror::Mirror;
@@ -18,6 +19,7 @@ use crate::map::Domain;
 use crate::report::{Range as Listed, now, program};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +38,8 @@ pub struct Request {
     pub target: Target,
     /// The mapfile; the journal lies beside it.
     pub map: PathBuf,
+    /// What the drive itself says it cannot read; it is left for the late passes.
+    pub known: Vec<Range<u64>>,
     /// How old the mapfile may get.
     pub map_interval: Duration,
     /// The bytes that are meant; sectors of which only a part is meant are read whole.
@@ -155,6 +159,7 @@ pub fn run(mut request: Request) -> Result<Rescued> {
     let fates = ledger.fates().clone();
     ledger.restrict(&domain);
     let changes = afresh.changes(&mut ledger);
+    leave_for_later(&mut ledger, &request.known, plan.unit);
     let place = Place {
         target: Arc::clone(&disk),
         zeros: held.zeros(),
