@@ -17,6 +17,43 @@ const COMPANY: u64 = 64 << 10;
 /// Into holes reads are as long as what they bring divided by this: the one that fails leaves half of it behind.
 const LEFT_IN_HOLES: u64 = 16;
 
+/// What becomes of places where good reads are slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slow {
+    Later,
+    Now,
+}
+
+/// How far to go around where reads are slow: the drive is about to fail there, or will be slow for long.
+struct Detour {
+    first: u64,
+    next: u64,
+    // Slow reads in a row; one alone is a hiccup.
+    slow: u32,
+}
+
+impl Detour {
+    fn new(len: u64, unit: u64) -> Self {
+        let first = first_jump(len, unit);
+        Detour { first, next: first, slow: 0 }
+    }
+
+    /// How far to go after a good read.
+    fn after(&mut self, was_slow: bool) -> u64 {
+        if !was_slow {
+            (self.slow, self.next) = (0, self.first);
+            return 0;
+        }
+        self.slow += 1;
+        if self.slow < 2 {
+            return 0;
+        }
+        let now = self.next;
+        self.next = (now * 2).min(self.first * 16);
+        now
+    }
+}
+
 /// Holes between failures are looked into while that share of the looks finds something good.
 const PROBE: f64 = 0.3;
 
@@ -33,19 +70,20 @@ struct Jump {
     tried: Option<usize>,
     // Good bytes since the last failure.
     run: u64,
-    // What is left after the next failure where they stand alone.
+    // What is left at least after a failure where they stand alone, and what after the next one.
+    least: u64,
     company: u64,
     // Where the failures that belong together began, and how many they are.
     chain: Option<(Range<u64>, u32)>,
 }
 
-fn first_jump(len: u64) -> u64 {
-    (len / 512).clamp(64 << 10, 64 << 20)
+fn first_jump(len: u64, unit: u64) -> u64 {
+    (len / 512).clamp(64 << 10, 64 << 20).next_multiple_of(unit)
 }
 
 impl Jump {
     fn new(len: u64, unit: u64) -> Self {
-        let first = first_jump(len).next_multiple_of(unit);
+        let first = first_jump(len, unit);
         let most = (len / 100).max(first).next_multiple_of(unit);
         let lengths = std::iter::successors(Some(first), |l| (*l < most).then(|| (l * 4).min(most)));
         Jump {
@@ -53,19 +91,20 @@ impl Jump {
             lengths: lengths.map(|l| (l, Yield::expecting(0.5, 2.0))).collect(),
             tried: None,
             run: 0,
-            company: COMPANY,
+            least: COMPANY.max(unit),
+            company: COMPANY.max(unit),
             chain: None,
         }
     }
 
     /// Nothing that was seen belongs to what comes next; how long jumps have to be stays known.
     fn anew(&mut self) {
-        (self.tried, self.run, self.company, self.chain) = (None, 0, COMPANY, None);
+        (self.tried, self.run, self.company, self.chain) = (None, 0, self.least, None);
     }
 
     fn good(&mut self, bytes: u64) {
         self.run += bytes;
-        self.company = COMPANY;
+        self.company = self.least;
         if self.run >= self.over {
             self.chain = None;
             if let Some(tried) = self.tried.take() {
@@ -130,12 +169,28 @@ impl Rescue<'_> {
         1 << size.ilog2()
     }
 
-    /// Forwards over everything that was not tried.
+    /// Forwards over everything that was not tried, around places where reads are slow.
     pub(super) fn copy(&mut self) -> Result<()> {
+        self.forwards(Slow::Later)
+    }
+
+    /// Forwards over what was left because it reads slowly: good data comes before it.
+    pub(super) fn slow(&mut self) -> Result<()> {
+        // Stripes are expected behind the last one.
+        self.geometry.forget();
+        self.forwards(Slow::Now)
+    }
+
+    fn forwards(&mut self, slow: Slow) -> Result<()> {
         let mut at = 0;
+        let mut detour = Detour::new(self.ledger.len(), self.plan.unit);
         let mut jump = Jump::new(self.ledger.len(), self.plan.unit);
         let mut landed = false;
         while let Some(hole) = self.ledger.next(Status::NonTried, at) {
+            if slow == Slow::Now && at <= hole.start && !self.good_before(hole.start) {
+                at = hole.end;
+                continue;
+            }
             at = at.max(hole.start);
             let mut size = self.read_size();
             let mut limit = hole.end;
@@ -172,6 +227,8 @@ impl Rescue<'_> {
             self.drive.ahead(size, limit);
             let good = self.attempt(at..end)?;
             if good {
+                // Before others are made.
+                let was_slow = self.was_slow;
                 jump.good(end - at);
                 if std::mem::take(&mut landed)
                     && let Some((first, count)) = jump.chain.clone()
@@ -180,6 +237,9 @@ impl Rescue<'_> {
                     jump.chain = None;
                 }
                 at = end;
+                if slow == Slow::Later {
+                    at = (at + detour.after(was_slow)).min(hole.end);
+                }
                 continue;
             }
             if jump.run > 0 || jump.chain.is_none() {
@@ -199,7 +259,7 @@ impl Rescue<'_> {
             }
             if self.stand_alone() {
                 // Errors stand alone here: what comes soon is good.
-                at = (end.next_multiple_of(COMPANY) + jump.alone(at..end)).min(hole.end);
+                at = (end.next_multiple_of(jump.least) + jump.alone(at..end)).min(hole.end);
                 landed = false;
                 continue;
             }
@@ -300,7 +360,7 @@ impl Rescue<'_> {
         for hole in holes {
             if !self.good_after(hole.end) {
                 // Two jumps came down badly; it is too long to be bad all over.
-                if hole.end - hole.start >= first_jump(self.ledger.len()) && probes.share() > PROBE {
+                if hole.end - hole.start >= first_jump(self.ledger.len(), self.plan.unit) && probes.share() > PROBE {
                     probes.count(self.probe(hole)?);
                 }
                 continue;

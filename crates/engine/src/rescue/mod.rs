@@ -26,10 +26,12 @@ mod keeper;
 mod ledger;
 mod log;
 mod model;
+mod pace;
 mod passes;
 mod reader;
 mod retry;
 mod scrape;
+mod simulate;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -38,8 +40,9 @@ mod yields;
 pub use drive::{OpenDrive, Passthrough, open_drive};
 pub use job::{Limits, Request, Rescued, run};
 pub use ledger::{Fate, Ledger};
-pub use model::{Model, Played};
+pub use model::{Model, Outcome, Played};
 pub use passes::{Pass, Plan, Rescue};
+pub use simulate::{Begun, Point, Simulated, Simulation, simulate};
 
 use std::ops::Range;
 pub use tintype_core::mapfile::Status;

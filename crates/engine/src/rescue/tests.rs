@@ -1,4 +1,7 @@
 use super::*;
+
+mod goals;
+
 use crate::map::Domain;
 use proptest::prelude::*;
 use tintype_core::Error;
@@ -49,11 +52,12 @@ impl Drive for Bench {
         if self.reads == self.most {
             return Err(Error::cancelled());
         }
-        let played = self.model.read(range.clone());
+        let played = self.model.read(range.clone())?;
+        let good = played.outcome == Outcome::Good;
         self.clock += played.seconds;
         self.reads += 1;
         let len = range.end - range.start;
-        if played.good {
+        if good {
             assert_eq!(self.model.recoverable(range.clone()), len, "{range:?} was read and is dead");
             self.got += len;
             self.curve.push((self.got, self.clock, self.failures));
@@ -61,7 +65,7 @@ impl Drive for Bench {
             self.failures += 1;
         }
         let seconds = if self.blind { 5e-5 + len as f64 * 2e-10 } else { played.seconds };
-        Ok(Reply { good: if played.good { len } else { 0 }, failed: !played.good, seconds })
+        Ok(Reply { good: if good { len } else { 0 }, failed: !good, seconds })
     }
 
     fn mark(&mut self, _: Range<u64>, _: Fate) -> tintype_core::Result<()> {

@@ -1,5 +1,7 @@
 //! `rescue DRIVE IMAGE [MAP]`
 
+mod simulate;
+
 use super::Context;
 use super::common::size;
 use super::domain::DomainArgs;
@@ -20,16 +22,17 @@ Examples:
   tintype rescue /dev/sdb disk.img disk.map         go on with what ddrescue began, or hand it over
   tintype rescue /dev/sdb disk.img --exhaustive     try every sector, whatever it takes
   tintype rescue /dev/sdb disk.img --size 1GiB      only the first GiB for now
+  tintype rescue --simulate bad.model               practise, and compare settings
   tintype convert disk.img case.E01 --map disk.img.map
 
 Stop it whenever you like; the same command goes on. The drive is only read.")]
 pub struct Args {
     /// The drive that fails
-    #[arg(value_name = "DRIVE", value_hint = clap::ValueHint::AnyPath)]
-    source: PathBuf,
+    #[arg(value_name = "DRIVE", value_hint = clap::ValueHint::AnyPath, required_unless_present = "simulate")]
+    source: Option<PathBuf>,
     /// Where it goes: a raw image, or a drive
-    #[arg(value_name = "IMAGE", value_hint = clap::ValueHint::AnyPath)]
-    image: PathBuf,
+    #[arg(value_name = "IMAGE", value_hint = clap::ValueHint::AnyPath, required_unless_present = "simulate")]
+    image: Option<PathBuf>,
     /// The mapfile, which ddrescue can read and write as well; without it IMAGE.map
     #[arg(value_name = "MAP", value_hint = clap::ValueHint::FilePath)]
     map: Option<PathBuf>,
@@ -41,7 +44,7 @@ pub struct Args {
     /// Rounds of further tries for what failed, while they bring anything
     #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Rescue")]
     retries: u32,
-    /// Leave out a pass: back, trim, sweep, enclose, scrape, retry or rest; may be given several times
+    /// Leave out a pass: slow, back, trim, sweep, enclose, scrape, retry or rest; may be given several times
     #[arg(long = "without", value_name = "PASS", help_heading = "Rescue")]
     without: Vec<PassName>,
     /// Smallest read; without it the physical sector of the drive
@@ -59,6 +62,9 @@ pub struct Args {
     /// Stop after so many seconds
     #[arg(long, value_name = "SECONDS", help_heading = "Rescue")]
     max_time: Option<f64>,
+    /// Play the same rescue on a model of a failing drive, or on a mapfile; nothing is touched
+    #[arg(long, value_name = "MODEL", value_hint = clap::ValueHint::FilePath, help_heading = "Rescue")]
+    simulate: Option<PathBuf>,
     /// Do not ask before a drive is overwritten
     #[arg(long, help_heading = "Output")]
     yes: bool,
@@ -66,6 +72,7 @@ pub struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum PassName {
+    Slow,
     Back,
     Trim,
     Sweep,
@@ -78,6 +85,7 @@ enum PassName {
 impl PassName {
     fn pass(self) -> Pass {
         match self {
+            PassName::Slow => Pass::Slow,
             PassName::Back => Pass::Back,
             PassName::Trim => Pass::Trim,
             PassName::Sweep => Pass::Sweep,
@@ -117,35 +125,28 @@ impl PassthroughName {
 
 /// Runs it.
 pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
-    let seconds = |name: &str, value: f64| {
-        Duration::try_from_secs_f64(value).map_err(|e| Error::usage(format!("{name} {value}: {e}")))
+    if let Some(model) = &args.simulate {
+        return simulate::run(args, model, context);
+    }
+    let (Some(path), Some(image)) = (&args.source, &args.image) else {
+        return Err(Error::usage("name a drive and an image"));
     };
     let timeout = seconds("--read-timeout", args.read_timeout)?;
-    let drive = rescue::open_drive(&args.source, args.passthrough.how(), timeout, &*context.watch)?;
+    let drive = rescue::open_drive(path, args.passthrough.how(), timeout, &*context.watch)?;
     let source = drive.source;
     let shape = source.shape();
-    let physical = args.sector.unwrap_or(u64::from(shape.physical));
-    if !physical.is_power_of_two() || physical < u64::from(shape.sector) || physical > 1 << 20 {
-        return Err(Error::usage(format!(
-            "--sector {physical}: it takes a power of two from {} to 1 MiB for this drive",
-            shape.sector
-        )));
-    }
-    check_target(args, context)?;
-    let mut plan = Plan::new(u64::from(shape.sector), physical);
-    plan.exhaustive = args.exhaustive;
-    plan.retries = args.retries;
-    plan.passes.retain(|pass| !args.without.iter().any(|name| name.pass() == *pass));
+    let plan = plan(args, u64::from(shape.sector), u64::from(shape.physical))?;
+    check_target(args, path, image, context)?;
     let map = args.map.clone().unwrap_or_else(|| {
-        let mut name = args.image.as_os_str().to_owned();
+        let mut name = image.as_os_str().to_owned();
         name.push(".map");
         PathBuf::from(name)
     });
     let rescued = rescue::run(rescue::Request {
-        locator: args.source.to_string_lossy().into_owned(),
-        path: Some(args.source.clone()),
+        locator: path.to_string_lossy().into_owned(),
+        path: Some(path.clone()),
         source,
-        image: args.image.clone(),
+        image: image.clone(),
         map,
         domain: args.domain.domain()?,
         plan,
@@ -158,16 +159,34 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
     Ok(if rescued.rescued == rescued.domain { Status::Done } else { Status::Found })
 }
 
-fn check_target(args: &Args, context: &Context<'_>) -> Result<()> {
-    let image: &Path = &args.image;
+fn seconds(name: &str, value: f64) -> Result<Duration> {
+    Duration::try_from_secs_f64(value).map_err(|e| Error::usage(format!("{name} {value}: {e}")))
+}
+
+/// The plan for a drive with these sectors.
+fn plan(args: &Args, sector: u64, physical: u64) -> Result<Plan> {
+    let physical = args.sector.unwrap_or(physical);
+    if !physical.is_power_of_two() || physical < sector || physical > 1 << 20 {
+        return Err(Error::usage(format!(
+            "--sector {physical}: it takes a power of two from {sector} to 1 MiB for this drive"
+        )));
+    }
+    let mut plan = Plan::new(sector, physical);
+    plan.exhaustive = args.exhaustive;
+    plan.retries = args.retries;
+    plan.passes.retain(|pass| !args.without.iter().any(|name| name.pass() == *pass));
+    Ok(plan)
+}
+
+fn check_target(args: &Args, source: &Path, image: &Path, context: &Context<'_>) -> Result<()> {
     match medium_of(image) {
         Ok(Medium::Drive) => {
-            let request = tintype_device::guard::Request { sources: vec![args.source.clone()] };
+            let request = tintype_device::guard::Request { sources: vec![source.to_owned()] };
             for warning in tintype_device::guard::check_target(image, &request)? {
                 context.watch.event(&Event::Warning(warning.to_string()));
             }
             if !args.yes {
-                super::restore::ask(image, &[format!("write what {} holds", args.source.display())])?;
+                super::restore::ask(image, &[format!("write what {} holds", source.display())])?;
             }
         }
         Err(e) if e.io_kind() == Some(std::io::ErrorKind::NotFound) && image.starts_with("/dev") => {
@@ -176,11 +195,11 @@ fn check_target(args: &Args, context: &Context<'_>) -> Result<()> {
         _ => {}
     }
     // A file, or a loop device over one, is somebody practising: it wears nothing that the image does not.
-    let practice = args.source.file_name().is_some_and(|n| n.to_string_lossy().starts_with("loop"));
-    if practice || medium_of(&args.source)? != Medium::Drive {
+    let practice = source.file_name().is_some_and(|n| n.to_string_lossy().starts_with("loop"));
+    if practice || medium_of(source)? != Medium::Drive {
         return Ok(());
     }
-    let shared = tintype_device::guard::same_physical_drive(&args.source, image)?;
+    let shared = tintype_device::guard::same_physical_drive(source, image)?;
     match shared.first() {
         Some(drive) => Err(Error::denied(format!(
             "lies on {}, the drive that is to be rescued: every write would wear it; choose another place",
