@@ -24,35 +24,8 @@ enum Slow {
     Now,
 }
 
-/// How far to go around where reads are slow: the drive is about to fail there, or will be slow for long.
-struct Detour {
-    first: u64,
-    next: u64,
-    // Slow reads in a row; one alone is a hiccup.
-    slow: u32,
-}
-
-impl Detour {
-    fn new(len: u64, unit: u64) -> Self {
-        let first = first_jump(len, unit);
-        Detour { first, next: first, slow: 0 }
-    }
-
-    /// How far to go after a good read.
-    fn after(&mut self, was_slow: bool) -> u64 {
-        if !was_slow {
-            (self.slow, self.next) = (0, self.first);
-            return 0;
-        }
-        self.slow += 1;
-        if self.slow < 2 {
-            return 0;
-        }
-        let now = self.next;
-        self.next = (now * 2).min(self.first * 16);
-        now
-    }
-}
+/// One slow read makes a place slow where that often went on, or ended in a failure; else it takes two in a row.
+const GOES_ON: f64 = 0.6;
 
 /// Holes between failures are looked into while that share of the looks finds something good.
 const PROBE: f64 = 0.3;
@@ -113,8 +86,25 @@ impl Jump {
         }
     }
 
-    /// How far to go after one more failure: the shortest that is long enough, and longer than what was tried in vain.
+    /// How far to go after one more failure.
     fn failed(&mut self, range: &Range<u64>) -> u64 {
+        let next = self.longer();
+        match &mut self.chain {
+            Some((_, count)) => *count += 1,
+            // Where long jumps have to be made the failure is no single one.
+            None => self.chain = Some((range.clone(), 1 + next as u32)),
+        }
+        self.lengths[next].0
+    }
+
+    /// How far to go around a slow place.
+    fn slow(&mut self) -> u64 {
+        let next = self.longer();
+        self.lengths[next].0
+    }
+
+    /// The shortest length that is long enough, and longer than what was tried in vain.
+    fn longer(&mut self) -> usize {
         self.run = 0;
         let last = self.lengths.len() - 1;
         let least = match self.tried {
@@ -126,12 +116,7 @@ impl Jump {
         };
         let next = (least..=last).find(|i| self.lengths[*i].1.share() >= LONG_ENOUGH).unwrap_or(last);
         self.tried = Some(next);
-        match &mut self.chain {
-            Some((_, count)) => *count += 1,
-            // Where long jumps have to be made the failure is no single one.
-            None => self.chain = Some((range.clone(), 1 + next as u32)),
-        }
-        self.lengths[next].0
+        next
     }
 
     /// An error that stands alone: how much to leave behind it.
@@ -183,7 +168,8 @@ impl Rescue<'_> {
 
     fn forwards(&mut self, slow: Slow) -> Result<()> {
         let mut at = 0;
-        let mut detour = Detour::new(self.ledger.len(), self.plan.unit);
+        // Whether the last read was slow, and whether it is to be seen if that goes on.
+        let (mut slowly, mut watched) = (false, false);
         let mut jump = Jump::new(self.ledger.len(), self.plan.unit);
         let mut landed = false;
         while let Some(hole) = self.ledger.next(Status::NonTried, at) {
@@ -226,9 +212,22 @@ impl Rescue<'_> {
             let end = self.aligned_end(at, size, limit);
             self.drive.ahead(size, limit);
             let good = self.attempt(at..end)?;
+            if std::mem::take(&mut watched) {
+                self.trouble.count(!good || self.was_slow);
+            }
+            if good && slow == Slow::Later && self.was_slow {
+                at = end;
+                if slowly || self.trouble.share() > GOES_ON {
+                    at = (end + jump.slow()).min(hole.end);
+                    landed = false;
+                } else {
+                    watched = true;
+                }
+                slowly = true;
+                continue;
+            }
             if good {
-                // Before others are made.
-                let was_slow = self.was_slow;
+                slowly = false;
                 jump.good(end - at);
                 if std::mem::take(&mut landed)
                     && let Some((first, count)) = jump.chain.clone()
@@ -237,9 +236,6 @@ impl Rescue<'_> {
                     jump.chain = None;
                 }
                 at = end;
-                if slow == Slow::Later {
-                    at = (at + detour.after(was_slow)).min(hole.end);
-                }
                 continue;
             }
             if jump.run > 0 || jump.chain.is_none() {

@@ -103,6 +103,8 @@ pub struct Rescue<'a> {
     pub(super) pace: Pace,
     // The last good read took unusually long.
     pub(super) was_slow: bool,
+    // Whether slow reads are followed by slow reads or failures.
+    pub(super) trouble: Yield,
     pub(super) geometry: Geometry,
     // Failures that came after good data, and the good bytes they came in.
     pub(super) hits: u64,
@@ -125,6 +127,7 @@ impl<'a> Rescue<'a> {
             costs: Costs::new(),
             pace: Pace::default(),
             was_slow: false,
+            trouble: Yield::expecting(0.5, 2.0),
             geometry: Geometry::default(),
             hits: 0,
             landings: vec![Yield::expecting(0.5, 2.0); 24],
