@@ -168,7 +168,7 @@ impl Rescue<'_> {
 
     fn forwards(&mut self, slow: Slow) -> Result<()> {
         let mut at = 0;
-        // Whether the last read was slow, and whether it is to be seen if that goes on.
+        // Whether reads were slow just now, and whether it is to be seen if that goes on.
         let (mut slowly, mut watched) = (false, false);
         let mut jump = Jump::new(self.ledger.len(), self.plan.unit);
         let mut landed = false;
@@ -212,10 +212,18 @@ impl Rescue<'_> {
             let end = self.aligned_end(at, size, limit);
             self.drive.ahead(size, limit);
             let good = self.attempt(at..end)?;
-            if std::mem::take(&mut watched) {
-                self.trouble.count(!good || self.was_slow);
+            let pace = match good {
+                true => self.pace.good(end - at, self.took),
+                false => {
+                    self.pace.anew();
+                    None
+                }
+            };
+            if watched && (!good || pace.is_some()) {
+                self.trouble.count(!good || pace == Some(true));
+                watched = false;
             }
-            if good && slow == Slow::Later && self.was_slow {
+            if slow == Slow::Later && pace == Some(true) {
                 at = end;
                 if slowly || self.trouble.share() > GOES_ON {
                     at = (end + jump.slow()).min(hole.end);
@@ -227,7 +235,7 @@ impl Rescue<'_> {
                 continue;
             }
             if good {
-                slowly = false;
+                slowly &= pace.is_none();
                 jump.good(end - at);
                 if std::mem::take(&mut landed)
                     && let Some((first, count)) = jump.chain.clone()
@@ -276,7 +284,8 @@ impl Rescue<'_> {
             // Was it a single error? The first few times it is worth looking.
             if self.isolated.is_young() {
                 let end = self.forward(gap.clone(), self.read_size().min(64 << 10))?;
-                self.isolated.count(end == gap.end);
+                let soon = first_jump(self.ledger.len(), self.plan.unit) / 4;
+                self.isolated.count(end - gap.start >= soon.min(gap.end - gap.start));
             }
             return Ok(false);
         }

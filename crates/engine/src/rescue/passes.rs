@@ -101,8 +101,8 @@ pub struct Rescue<'a> {
     pub(super) plan: Plan,
     pub(super) costs: Costs,
     pub(super) pace: Pace,
-    // The last good read took unusually long.
-    pub(super) was_slow: bool,
+    // Seconds of the last good read.
+    pub(super) took: f64,
     // Whether slow reads are followed by slow reads or failures.
     pub(super) trouble: Yield,
     pub(super) geometry: Geometry,
@@ -126,7 +126,7 @@ impl<'a> Rescue<'a> {
             plan,
             costs: Costs::new(),
             pace: Pace::default(),
-            was_slow: false,
+            took: 0.0,
             trouble: Yield::expecting(0.5, 2.0),
             geometry: Geometry::default(),
             hits: 0,
@@ -188,7 +188,7 @@ impl<'a> Rescue<'a> {
         let end = range.start + reply.good.min(range.end - range.start);
         self.mark(range.start..end, Fate { status: Status::Finished, tries: 0 })?;
         if !reply.failed {
-            self.was_slow = self.pace.good(range.end - range.start, reply.seconds);
+            self.took = reply.seconds;
             if range.end - range.start <= self.plan.unit {
                 self.costs.small(reply.seconds);
             }
