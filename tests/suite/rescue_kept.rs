@@ -120,7 +120,7 @@ fn killed(times: u64, seed: u64) {
             let _ = std::fs::remove_file(scratch.join(name));
         }
         let folder = scratch.folder(&format!("drive{kills}"));
-        let behaviour = bad(24 << 20);
+        let behaviour = bad(12 << 20);
         let drive = match kills % 2 {
             0 => Drive::new(&file, &folder, &behaviour),
             _ => Drive::as_file(&file, &folder, &behaviour),
@@ -152,7 +152,7 @@ fn a_target_drive_that_vanishes() {
     let scratch = Scratch::new();
     let (bytes, file) = backing(&scratch, 312);
     let under = scratch.file("under", &vec![0; LEN]);
-    let behaviour = Behaviour { rate: 16 << 20, writable: true, ..Behaviour::default() };
+    let behaviour = Behaviour { rate: 4 << 20, writable: true, ..Behaviour::default() };
     let drive = Drive::new(&under, &scratch.folder("drive"), &behaviour);
     let map = scratch.join("t.map");
     let rescue = || ours(&[&"rescue", &file, &drive.path(), &map, &"--yes"]);
@@ -174,7 +174,7 @@ fn a_target_file_system_that_vanishes() {
     let under = scratch.join("under");
     std::fs::File::create(&under).unwrap().set_len(96 << 20).unwrap();
     tool("mkfs.ext4", &[&"-q", &"-F", &"-E", &"lazy_itable_init=0,lazy_journal_init=0", &under]).ok();
-    let behaviour = Behaviour { rate: 16 << 20, writable: true, ..Behaviour::default() };
+    let behaviour = Behaviour { rate: 4 << 20, writable: true, ..Behaviour::default() };
     let drive = Drive::new(&under, &scratch.folder("drive"), &behaviour);
     let point = scratch.folder("mnt");
     let mount = Mount::device(drive.path(), &point, "errors=remount-ro");
@@ -211,7 +211,7 @@ fn a_read_only_target() {
 fn no_room_for_the_map() {
     let scratch = Scratch::new();
     let (bytes, file) = backing(&scratch, 315);
-    let drive = Drive::new(&file, &scratch.folder("drive"), &Behaviour { rate: 12 << 20, ..Behaviour::default() });
+    let drive = Drive::new(&file, &scratch.folder("drive"), &Behaviour { rate: 4 << 20, ..Behaviour::default() });
     let mount = Mount::tmpfs(scratch.folder("small"), 256 << 10);
     let (image, map) = (scratch.join("t.img"), mount.path().join("t.map"));
     let rescue = || ours(&[&"rescue", &drive.path(), &image, &map]);
@@ -271,7 +271,7 @@ fn a_torn_journal_goes_on() {
 fn a_nameless_drive_is_known_by_what_it_holds() {
     let scratch = Scratch::new();
     let ((bytes, mine), (_, other)) = (backing(&scratch, 318), backing(&scratch, 319));
-    let (link, image, map) = (scratch.join("link"), scratch.join("t.img"), scratch.join("t.map"));
+    let (link, image, map) = (scratch.join("loop-stick"), scratch.join("t.img"), scratch.join("t.map"));
     let plug = |file: &Path| {
         let device = LoopDevice::read_only_direct(file);
         let _ = std::fs::remove_file(&link);

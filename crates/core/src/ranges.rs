@@ -125,6 +125,9 @@ impl<T: Copy + PartialEq> RangeMap<T> {
         if start >= end {
             return;
         }
+        if self.append(start..end, value) {
+            return;
+        }
         if self.get(start).is_some_and(|(there, before)| end <= there.end && before == value) {
             return;
         }
@@ -144,6 +147,28 @@ impl<T: Copy + PartialEq> RangeMap<T> {
             }
         }
         self.insert((start, end), value);
+    }
+
+    /// Adds a range behind all others, which is how most maps are made; false if it does not lie there.
+    fn append(&mut self, range: Range<u64>, value: T) -> bool {
+        let Some(mut entry) = self.chunks.last_entry() else { return false };
+        let chunk = entry.get_mut();
+        let last = chunk.len() - 1;
+        if chunk.bounds[last].1 > range.start {
+            return false;
+        }
+        if chunk.bounds[last].1 == range.start && chunk.values[last] == value {
+            chunk.bounds[last].1 = range.end;
+            return true;
+        }
+        self.len += 1;
+        if last + 1 < CHUNK {
+            chunk.bounds.push((range.start, range.end));
+            chunk.values.push(value);
+        } else {
+            self.chunks.insert(range.start, Chunk::of((range.start, range.end), value));
+        }
+        true
     }
 
     /// Forgets everything about `range`.

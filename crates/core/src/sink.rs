@@ -74,7 +74,8 @@ pub struct CodedChunk {
 /// The half of a sink that may run on any worker and out of order: compression, or writing in place where the target
 /// is random access.
 pub trait Encoder: Send {
-    /// Encodes `plain`, which begins at `offset` and has `marks` as in [`PieceBody::Bytes`], into the empty `out`.
+    /// Encodes `plain`, which begins at `offset` and has `marks` as in [`PieceBody::Bytes`], and appends it to `out`. A piece may
+    /// come in several calls, ascending and without gaps, each a multiple of [`Feed::chunk`] but for the last.
     fn encode(&mut self, plain: &[u8], offset: u64, marks: &[Extent], out: &mut Coded) -> Result<()>;
 }
 

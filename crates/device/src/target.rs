@@ -65,7 +65,7 @@ impl File for FileTarget {
             self.lost.store(true, Ordering::SeqCst);
         }
         synced.map_err(|e| fault::writing(&self.path, 0, e))?;
-        if self.lost.load(Ordering::SeqCst) {
+        if self.lost.load(Ordering::SeqCst) || self.writeback.has_lost() {
             return Err(Error::new(Kind::Io, "something written earlier never reached the medium").in_path(&self.path));
         }
         Ok(())

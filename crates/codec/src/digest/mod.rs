@@ -177,17 +177,9 @@ impl Part {
         self.state.update(bytes);
     }
 
-    /// The parts of what begins at `offset`, a multiple of [`Part::LEN`]; a shorter rest is in none.
-    pub fn of(offset: u64, bytes: &[u8]) -> Vec<Self> {
-        let offsets = (offset..).step_by(Self::LEN);
-        let parts = bytes.chunks_exact(Self::LEN).zip(offsets);
-        parts
-            .map(|(bytes, offset)| {
-                let mut part = Part::new(offset);
-                part.update(bytes);
-                part
-            })
-            .collect()
+    /// True once it has all its bytes.
+    pub fn is_whole(&self) -> bool {
+        self.len == Self::LEN
     }
 }
 

@@ -86,7 +86,20 @@ pub(crate) struct Found {
 
 /// Reads `buf` from `offset`. Fails only with errors that end the run.
 pub(crate) fn read(source: &dyn Source, buf: &mut [u8], offset: u64, policy: &Policy) -> Result<Found> {
-    let Err(error) = source.read_at(buf, offset) else { return Ok(Found::default()) };
+    match source.read_at(buf, offset) {
+        Ok(()) => Ok(Found::default()),
+        Err(error) => isolate(source, buf, offset, policy, error),
+    }
+}
+
+/// Reads `buf` from `offset` after a read that begins there has failed, of all of it or of less.
+pub(crate) fn isolate(
+    source: &dyn Source,
+    buf: &mut [u8],
+    offset: u64,
+    policy: &Policy,
+    error: Error,
+) -> Result<Found> {
     let shape = source.shape();
     let sector = shape.physical.max(shape.sector).max(1) as usize;
     let mut reader = Reader { source, policy, sector, row: 0, place: None, found: Found::default() };

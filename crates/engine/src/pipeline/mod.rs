@@ -13,6 +13,7 @@ mod digests;
 mod isolate;
 mod lane;
 mod lease;
+mod lines;
 mod plan;
 mod worker;
 
@@ -23,8 +24,9 @@ pub(crate) use worker::is_zero;
 use crate::pipeline::digests::DigestThread;
 use crate::pipeline::lane::LaneThread;
 use crate::pipeline::lease::Pool;
+use crate::pipeline::lines::Line;
 use crate::pipeline::plan::Planner;
-use crate::pipeline::worker::{Line, Worker};
+use crate::pipeline::worker::{NEAR, Worker};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -222,6 +224,10 @@ pub fn run(job: Job) -> Outcome {
     };
     let feeds: Vec<_> = lanes.iter().map(|lane| lane.sink.feed()).collect();
     let unit = feeds.iter().fold(UNIT, |unit, feed| least_common_multiple(unit, u64::from(feed.chunk.max(1))));
+    let near = if feeds.is_empty() { NEAR / 2 } else { NEAR };
+    let step = feeds.iter().fold(near, |step, feed| {
+        least_common_multiple(step, least_common_multiple(u64::from(feed.chunk.max(1)), u64::from(feed.zeros.max(1))))
+    });
     let shape = match &input {
         Input::Source(source) => source.shape(),
         Input::Stream(..) => tintype_core::Shape { in_flight: 1, ..tintype_core::Shape::default() },
@@ -231,6 +237,8 @@ pub fn run(job: Job) -> Outcome {
         true => (cores + 2).min(16),
         false => cores.clamp(2, 32),
     };
+    // A drive reads best in long pieces, and so does what can only be read by one at a time.
+    let step = if shape.direct || shape.in_flight <= 1 { unit } else { step.min(unit) };
     // Large units are bounded by their bytes, and then there is no use in more workers than units.
     let leases = (BUFFERS / unit as usize).clamp(3, 8 * workers.max(3));
     let workers = workers.min(leases - 1);
@@ -289,6 +297,7 @@ pub fn run(job: Job) -> Outcome {
             encoders,
             policy: policy.clone(),
             one_reader: shape.in_flight <= 1,
+            step,
             parts,
         };
         std::thread::spawn(move || worker.work());

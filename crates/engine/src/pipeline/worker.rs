@@ -1,7 +1,8 @@
 //! One worker: reads a unit, finds out what it is, encodes it for every lane.
 
-use super::isolate::{self, Policy, Replace};
+use super::isolate::{self, Found, Policy, Replace};
 use super::lease::Lease;
+use super::lines::Lines;
 use super::plan::{Planner, Task, Work};
 use super::{Shared, Unit, lock};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,18 +10,9 @@ use std::sync::{Arc, Mutex};
 use tintype_codec::digest::Part;
 use tintype_core::{Encoder, Error, Extent, Feed, Result, State};
 
-/// Bytes that are read and hashed in one go: they stay in the caches.
-const NEAR: usize = 256 << 10;
-
-/// What one lane gets of a unit.
-pub(crate) struct Line {
-    /// Zeros all over, in this state.
-    pub run: Option<State>,
-    /// As in [`tintype_core::PieceBody::Bytes`].
-    pub marks: Vec<Extent>,
-    /// Why its encoder could not.
-    pub error: Option<Error>,
-}
+/// Bytes that are read, hashed and encoded in one go: they stay in the caches. Longer writes spare calls of the kernel; where
+/// nothing is written it is half of that.
+pub(crate) const NEAR: u64 = 256 << 10;
 
 pub(crate) struct Worker {
     pub shared: Arc<Shared>,
@@ -32,6 +24,8 @@ pub(crate) struct Worker {
     pub encoders: Vec<Option<Box<dyn Encoder>>>,
     pub policy: Policy,
     pub one_reader: bool,
+    // Bytes of a unit that are dealt with before the next are read; a multiple of what every lane is fed in.
+    pub step: u64,
     // Some digest is put together from parts.
     pub parts: bool,
 }
@@ -77,27 +71,35 @@ impl Worker {
         let mut read = 0;
         let mut corrupt = Vec::new();
         let mut parts = Vec::new();
-        // If nothing but a digest wants the bytes, they are hashed while they are still near the processor.
-        let only_parts = self.parts && self.feeds.is_empty() && offset.is_multiple_of(Part::LEN as u64);
+        let mut lines = Lines::new(&mut lease, self.feeds.len());
+        let parted = self.parts && offset.is_multiple_of(Part::LEN as u64);
         let (run, states) = match work {
             Work::Run(state) => (Some(state), vec![Extent::new(offset, len, state)]),
             Work::Filled => {
                 read = len;
                 (None, Vec::new())
             }
-            Work::Read(source, states) if states.is_empty() && only_parts => {
+            Work::Read(source, states) if states.is_empty() && self.step < len => {
                 let mut all = Vec::new();
                 read = len;
-                for (i, whole) in lease.prepare(len as usize).chunks_mut(Part::LEN).enumerate() {
-                    let from = offset + (i * Part::LEN) as u64;
-                    let mut part = Part::new(from);
-                    for (j, slice) in whole.chunks_mut(NEAR).enumerate() {
-                        self.read(&*source, slice, from + (j * NEAR) as u64, &mut all, &mut corrupt)?;
-                        part.update(slice);
+                let mut at = 0;
+                while at < len {
+                    let to = (at + self.step).min(len);
+                    let bytes = &mut lease.prepare(len as usize)[at as usize..];
+                    let to = match source.read_at(&mut bytes[..(to - at) as usize], offset + at) {
+                        Ok(()) => to,
+                        // The rest goes along: what fails in a row is counted over the unit.
+                        Err(e) => {
+                            let found = isolate::isolate(&*source, bytes, offset + at, &self.policy, e)?;
+                            self.count(found, offset, &mut all, &mut corrupt)?;
+                            len
+                        }
+                    };
+                    if parted {
+                        hash(&mut parts, &lease.bytes()[..to as usize], offset, at);
                     }
-                    if whole.len() == Part::LEN {
-                        parts.push(part);
-                    }
+                    self.encode(&mut lines, &lease.bytes()[..to as usize], offset, at, &all);
+                    at = to;
                 }
                 (None, all)
             }
@@ -132,10 +134,18 @@ impl Worker {
             }
         };
         drop(held);
-        let lines = self.lines(&mut lease, offset, len, run, &states);
-        if self.parts && parts.is_empty() && run.is_none() && offset.is_multiple_of(Part::LEN as u64) {
-            parts = Part::of(offset, lease.bytes());
+        match run {
+            Some(state) => self.run(&mut lines, offset, len, state),
+            None => {
+                let from = lines.to.max(offset) - offset;
+                self.encode(&mut lines, lease.bytes(), offset, from, &states);
+                if parted {
+                    hash(&mut parts, lease.bytes(), offset, from);
+                }
+            }
         }
+        parts.retain(Part::is_whole);
+        let lines = lines.finish(&mut lease);
         let unit = Arc::new(Unit { offset, len, run, lease, states, lines, parts });
         self.shared.deliver(seq, unit, read, corrupt);
         Ok(true)
@@ -150,6 +160,16 @@ impl Worker {
         corrupt: &mut Vec<(Extent, String)>,
     ) -> Result<()> {
         let found = isolate::read(source, buf, offset, &self.policy)?;
+        self.count(found, offset, lost, corrupt)
+    }
+
+    fn count(
+        &self,
+        found: Found,
+        offset: u64,
+        lost: &mut Vec<Extent>,
+        corrupt: &mut Vec<(Extent, String)>,
+    ) -> Result<()> {
         if found.failed > 0 {
             let failed = self.shared.failed.fetch_add(found.failed, Ordering::Relaxed) + found.failed;
             if self.policy.max_errors.is_some_and(|most| failed > most) {
@@ -166,32 +186,49 @@ impl Worker {
         Ok(())
     }
 
-    fn lines(&mut self, lease: &mut Lease, offset: u64, len: u64, run: Option<State>, states: &[Extent]) -> Vec<Line> {
-        let mut lines = Vec::with_capacity(self.feeds.len());
-        let mut coded = lease.coded(self.feeds.len());
+    /// What each lane gets of a unit that is one run.
+    fn run(&self, lines: &mut Lines, offset: u64, len: u64, state: State) {
         for (i, feed) in self.feeds.iter().enumerate() {
-            let mut line = Line { run: None, marks: Vec::new(), error: None };
+            if self.wants(i, offset + len) {
+                lines.run(i, carried(feed, state));
+            }
+        }
+    }
+
+    /// Gives every lane the bytes of a unit from `from` on, counted from its start. `bytes` begins with the unit, and ends where
+    /// it has been read.
+    fn encode(&mut self, lines: &mut Lines, bytes: &[u8], offset: u64, from: u64, states: &[Extent]) {
+        let end = offset + bytes.len() as u64;
+        for (i, feed) in self.feeds.iter().enumerate() {
             // A lane that holds this unit already, or that has failed, gets an empty line; one that stopped inside it gets
             // the rest.
-            let start = offset.max(self.froms[i]);
-            if start < offset + len && self.live[i].load(Ordering::Relaxed) {
-                line.run = run.map(|state| carried(feed, state));
-                if run.is_none() {
-                    let plain = &lease.bytes()[(start - offset) as usize..];
-                    let states: Vec<Extent> = states.iter().filter_map(|s| s.clip(start, offset + len)).collect();
-                    line.marks = marks(feed, plain, start, &states);
-                    line.run = whole(&line.marks, start, offset + len - start);
-                    if line.run.is_none()
-                        && let Some(encoder) = &mut self.encoders[i]
-                    {
-                        line.error = encoder.encode(plain, start, &line.marks, &mut coded[i]).err();
-                    }
-                }
+            let start = (offset + from).max(self.froms[i]);
+            if start < end && self.wants(i, end) {
+                let states: Vec<Extent> = states.iter().filter_map(|s| s.clip(start, end)).collect();
+                let marks = marks(feed, &bytes[(start - offset) as usize..], start, &states);
+                lines.bytes(i, self.encoders[i].as_mut(), bytes, offset, start, &marks);
             }
-            lines.push(line);
         }
-        lease.keep(coded);
-        lines
+        lines.to = end;
+    }
+
+    fn wants(&self, lane: usize, end: u64) -> bool {
+        self.froms[lane] < end && self.live[lane].load(Ordering::Relaxed)
+    }
+}
+
+/// Hashes what was read of a unit, from `from` on, counted from its start.
+fn hash(parts: &mut Vec<Part>, bytes: &[u8], offset: u64, from: u64) {
+    let mut at = from as usize;
+    while at < bytes.len() {
+        if at.is_multiple_of(Part::LEN) {
+            parts.push(Part::new(offset + at as u64));
+        }
+        let to = ((at / Part::LEN + 1) * Part::LEN).min(bytes.len());
+        if let Some(part) = parts.last_mut() {
+            part.update(&bytes[at..to]);
+        }
+        at = to;
     }
 }
 
@@ -204,14 +241,6 @@ fn carried(feed: &Feed, state: State) -> State {
     match state {
         state if feed.carries.has(state) => state,
         _ => State::Zero,
-    }
-}
-
-/// The one state that a unit is in, if it needs no bytes.
-fn whole(marks: &[Extent], offset: u64, len: u64) -> Option<State> {
-    match marks {
-        [only] if only.offset == offset && only.len == len && only.state.reads_zero() => Some(only.state),
-        _ => None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tintype_codec::checksum::crc32;
 use tintype_core::mapfile::{Gaps, Mapfile};
-use tintype_core::{Error, Outlet, Result};
+use tintype_core::{Error, Outlet, RangeMap, Result};
 use tintype_device::folder::{Folder, Reach};
 
 /// Longest mapfile that is read: more than the blocks that are kept of one take.
@@ -54,8 +54,8 @@ impl Site {
 pub(super) enum Begun {
     /// Nothing.
     Anew,
-    /// What a mapfile says that is not our last word.
-    FromMap(Ledger),
+    /// What a mapfile says that is not our last word, and its CRC-32.
+    FromMap(Ledger, u32),
     /// What our journal says.
     FromJournal(Ledger, Box<Found>),
 }
@@ -74,7 +74,7 @@ impl Begun {
     /// What is known of a rescue of the drive `id` of `len` bytes into `image`.
     pub fn at(site: &Site, id: &SourceId, len: u64, image: &Path, there: There) -> Result<Self> {
         let begun = known(site, id, len, image, there).map_err(|e| e.in_folder(&site.folder))?;
-        let (Begun::FromMap(ledger) | Begun::FromJournal(ledger, _)) = &begun else { return Ok(begun) };
+        let (Begun::FromMap(ledger, _) | Begun::FromJournal(ledger, _)) = &begun else { return Ok(begun) };
         let map = site.folder.join(&site.map);
         let finished = ledger.iter().filter(|(_, f)| f.status == Status::Finished).map(|(r, _)| r.end).max();
         match (there, finished) {
@@ -110,8 +110,10 @@ fn known(site: &Site, id: &SourceId, len: u64, image: &Path, there: There) -> Re
     }
     let Some(mut found) = found else {
         let text = text.unwrap_or_default();
-        return from_mapfile(&parse(&text).map_err(|e| e.in_path(&site.map))?, len)
-            .map(Begun::FromMap)
+        let sum = crc32(&text);
+        return parse(text)
+            .and_then(|map| from_mapfile(map, len))
+            .map(|ledger| Begun::FromMap(ledger, sum))
             .map_err(|e| e.in_path(&site.map));
     };
     if let Some(why) = found.header.source.differs(id) {
@@ -121,8 +123,8 @@ fn known(site: &Site, id: &SourceId, len: u64, image: &Path, there: There) -> Re
         .in_path(&journal));
     }
     // A map that was changed since was changed by somebody who knew more.
-    let ours = |text: &Vec<u8>| found.maps.is_empty() || found.maps.contains(&crc32(text));
-    if let Some(text) = text.filter(|text| !ours(text)) {
+    let sum = text.as_ref().map_or(0, |text| crc32(text));
+    if let Some(text) = text.filter(|_| !found.maps.contains(&sum)) {
         // A journal that has lost its end may know an older mapfile only.
         if found.ignored == 0 && older(&map, &site.folder.join(&journal)) {
             return Err(Error::corrupt(
@@ -136,7 +138,7 @@ fn known(site: &Site, id: &SourceId, len: u64, image: &Path, there: There) -> Re
                 .in_path(&site.map)
                 .because(e)
         };
-        let parsed = parse(&text).map_err(help)?;
+        let parsed = parse(text).map_err(help)?;
         let range = parsed.range();
         if range.start > 0 || range.end < len {
             let why =
@@ -146,16 +148,13 @@ fn known(site: &Site, id: &SourceId, len: u64, image: &Path, there: There) -> Re
             ))
             .in_path(&site.map));
         }
-        return from_mapfile(&parsed, len).map(Begun::FromMap).map_err(|e| e.in_path(&site.map));
+        return from_mapfile(parsed, len).map(|ledger| Begun::FromMap(ledger, sum)).map_err(|e| e.in_path(&site.map));
     }
-    let mut ledger = Ledger::new(len);
-    for (range, fate) in std::mem::take(&mut found.fates).iter() {
-        if range.end > len {
-            return Err(Error::corrupt("names bytes beyond the end of the drive").in_path(&journal));
-        }
-        ledger.set(range, fate);
+    let fates = std::mem::take(&mut found.fates);
+    if fates.iter().next_back().is_some_and(|(range, _)| range.end > len) {
+        return Err(Error::corrupt("names bytes beyond the end of the drive").in_path(&journal));
     }
-    Ok(Begun::FromJournal(ledger, Box::new(found)))
+    Ok(Begun::FromJournal(Ledger::of(len, fates), Box::new(found)))
 }
 
 /// True if nobody has written the file at `map` since the one at `journal` was.
@@ -164,12 +163,13 @@ fn older(map: &Path, journal: &Path) -> bool {
     matches!((written(map), written(journal)), (Some(map), Some(journal)) if map <= journal)
 }
 
-fn parse(text: &[u8]) -> Result<Mapfile> {
-    Mapfile::parse(text, Gaps::Refused)
+/// Takes the text: a long one is not to be in memory any longer than it takes.
+fn parse(text: Vec<u8>) -> Result<Mapfile> {
+    Mapfile::parse(&text, Gaps::Refused)
 }
 
-fn from_mapfile(map: &Mapfile, len: u64) -> Result<Ledger> {
-    let mut ledger = Ledger::new(len);
+fn from_mapfile(map: Mapfile, len: u64) -> Result<Ledger> {
+    let mut fates = RangeMap::new();
     for (range, status) in map.blocks().iter() {
         // What ddrescue does not know the end of goes on for ever.
         if range.end > len && status != Status::NonTried {
@@ -179,7 +179,8 @@ fn from_mapfile(map: &Mapfile, len: u64) -> Result<Ledger> {
             )));
         }
         let tries = u8::from(!matches!(status, Status::NonTried | Status::Finished));
-        ledger.set(range.start.min(len)..range.end.min(len), Fate { status, tries });
+        fates.set(range.start.min(len)..range.end.min(len), Fate { status, tries });
     }
-    Ok(ledger)
+    drop(map);
+    Ok(Ledger::of(len, fates))
 }

@@ -38,16 +38,14 @@ pub(super) struct Committer {
     log: Log,
     head: Heading,
     cadence: Cadence,
-    // What is durable.
-    fates: RangeMap<Fate>,
+    // What is durable, but for `since`; what is being made looks at it.
+    fates: Arc<RangeMap<Fate>>,
     pass: Pass,
     mapped: Instant,
     // True if the mapfile says something else than `fates`.
     changed: bool,
-    // The last mapfiles that were announced, the latest last.
-    maps: Vec<u32>,
     making: Option<JoinHandle<Result<Made>>>,
-    // What was committed since a journal is being made.
+    // What was committed since something is being made.
     since: Vec<(Range<u64>, Fate)>,
 }
 
@@ -61,11 +59,10 @@ impl Committer {
             log,
             head,
             cadence,
-            fates,
+            fates: Arc::new(fates),
             pass: Pass::Copy,
             mapped: Instant::now(),
             changed: true,
-            maps: Vec::new(),
             making: None,
             since: Vec::new(),
         }
@@ -76,7 +73,7 @@ impl Committer {
         let run = self.commit_all(batches);
         // After a flush that failed nothing more is vouched for, and what was vouched for before still holds.
         let kept = self.finish();
-        run.and(kept).map(|()| self.fates)
+        run.and(kept).map(|()| Arc::unwrap_or_clone(self.fates))
     }
 
     fn commit_all(&mut self, batches: &Receiver<Batch>) -> Result<()> {
@@ -114,14 +111,20 @@ impl Committer {
         self.target.flush()?;
         let marks: Vec<_> = batch.marks.iter().collect();
         self.log.commit(&marks)?;
-        for (range, fate) in &marks {
-            self.fates.set(range.clone(), *fate);
-        }
         self.changed = true;
-        if self.making.is_some() {
-            self.since.extend(marks);
+        self.since.extend(marks);
+        if self.making.is_none() {
+            self.catch_up();
         }
         Ok(())
+    }
+
+    /// Takes in what was committed. Nothing is being made: nobody else has the fates then, and nothing is copied.
+    fn catch_up(&mut self) {
+        let fates = Arc::make_mut(&mut self.fates);
+        for (range, fate) in self.since.drain(..) {
+            fates.set(range, fate);
+        }
     }
 
     fn finish(&mut self) -> Result<()> {
@@ -135,24 +138,18 @@ impl Committer {
 
     /// Begins to write a mapfile of what is durable now.
     fn make_map(&mut self) -> JoinHandle<Result<Made>> {
-        self.begin();
         self.mapped = Instant::now();
         self.changed = false;
         let (outlet, name) = (Arc::clone(&self.outlet), self.map.clone());
-        let (fates, head, pass) = (self.fates.clone(), self.head.clone(), self.pass);
+        let (fates, head, pass) = (Arc::clone(&self.fates), self.head.clone(), self.pass);
         std::thread::spawn(move || write_map(&*outlet, &name, &fates, &head, pass).map(Made::Map))
     }
 
     /// Begins to write the journal anew.
     fn make_journal(&mut self) -> JoinHandle<Result<Made>> {
-        self.begin();
         let (outlet, name) = (Arc::clone(&self.outlet), self.log.name().to_owned());
-        let (fates, header) = (self.fates.clone(), self.log.header().clone());
+        let (fates, header) = (Arc::clone(&self.fates), self.log.header().clone());
         std::thread::spawn(move || Whole::write(&*outlet, &name, &header, &fates).map(Made::Journal))
-    }
-
-    fn begin(&mut self) {
-        self.since.clear();
     }
 
     /// Waits for what is being made, if anything, and puts it in its place.
@@ -169,15 +166,13 @@ impl Committer {
             Made::Map(sum) => {
                 // Announced first, so that whichever of the two a power cut leaves is known as ours.
                 self.log.mapped(sum)?;
-                self.maps.push(sum);
-                if self.maps.len() > 2 {
-                    self.maps.remove(0);
-                }
                 self.outlet.rename(&fresh(&self.map), &self.map)?;
                 self.outlet.sync()
             }
-            Made::Journal(whole) => self.log.replace(whole, &std::mem::take(&mut self.since), &self.maps),
-        }
+            Made::Journal(whole) => self.log.replace(whole, &self.since),
+        }?;
+        self.catch_up();
+        Ok(())
     }
 }
 

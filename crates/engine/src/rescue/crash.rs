@@ -203,7 +203,7 @@ fn nothing_false(folder: &MemoryOutlet, source: &Sick) -> Result<Begun> {
         image.get(range.clone()).is_some_and(|bytes| *bytes == source.bytes[range])
     };
     let begun = known(Arc::new(folder.clone()), source)?;
-    if let Begun::FromMap(ledger) | Begun::FromJournal(ledger, _) = &begun {
+    if let Begun::FromMap(ledger, _) | Begun::FromJournal(ledger, _) = &begun {
         for (range, fate) in ledger.iter().filter(|(_, f)| f.status == Status::Finished) {
             assert!(there(range.clone()), "{range:?} is called {fate:?} and is not there");
         }

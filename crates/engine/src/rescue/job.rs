@@ -100,10 +100,18 @@ pub fn run(request: Request) -> Result<Rescued> {
     }
     let id = SourceId::of(&locator, path.as_deref(), Some(&*source));
     let site = Site::of(&map)?;
-    Begun::at(&site, &id, len, &image, there(&image)?)?;
-    let target = Target::hold(&image, len)?;
-    // Another run may have come further until the lock was free.
-    let begun = Begun::at(&site, &id, len, &image, there(&image)?)?;
+    let (begun, target) = match there(&image)? {
+        There::Nothing => {
+            Begun::at(&site, &id, len, &image, There::Nothing)?;
+            let target = Target::hold(&image, len)?;
+            // Another run may have begun in between.
+            (Begun::at(&site, &id, len, &image, there(&image)?)?, target)
+        }
+        _ => {
+            let target = Target::hold(&image, len)?;
+            (Begun::at(&site, &id, len, &image, there(&image)?)?, target)
+        }
+    };
     let header = Header {
         program: program(),
         started: now(),
@@ -192,15 +200,15 @@ fn lost(ledger: &Ledger) -> u64 {
 
 /// What is known, and the journal that goes on from there.
 pub(super) fn take_up(begun: Begun, site: &Site, header: Header, len: u64, watch: &dyn Watch) -> Result<(Ledger, Log)> {
-    let create = |ledger: Ledger| {
-        let log = Log::create(Arc::clone(&site.outlet), &site.journal(), header.clone(), ledger.fates())?;
+    let create = |ledger: Ledger, map: Option<u32>| {
+        let log = Log::create(Arc::clone(&site.outlet), &site.journal(), header.clone(), ledger.fates(), map)?;
         Ok((ledger, log))
     };
     match begun {
-        Begun::Anew => create(Ledger::new(len)),
-        Begun::FromMap(ledger) => {
+        Begun::Anew => create(Ledger::new(len), None),
+        Begun::FromMap(ledger, sum) => {
             watch.event(&Event::Note(format!("going on with {}", site.folder.join(&site.map).display())));
-            create(ledger)
+            create(ledger, Some(sum))
         }
         Begun::FromJournal(ledger, found) => {
             if let (Some(was), Some(is)) = (&found.header.medium, &header.medium)

@@ -30,10 +30,26 @@ pub struct Ledger {
 impl Ledger {
     /// A ledger of `len` bytes, none of them tried, all of them meant.
     pub fn new(len: u64) -> Self {
+        Ledger::of(len, RangeMap::new())
+    }
+
+    /// A ledger of `len` bytes, all of them meant, that knows `fates`; what these do not name was not tried. Costs O(n).
+    pub(super) fn of(len: u64, mut fates: RangeMap<Fate>) -> Self {
+        fates.clear(len..u64::MAX);
+        let mut gaps = Vec::new();
+        let mut at = 0;
+        for (range, _) in fates.iter() {
+            if at < range.start {
+                gaps.push(at..range.start);
+            }
+            at = range.end;
+        }
+        gaps.push(at..len);
+        for gap in gaps {
+            fates.set(gap, Fate { status: Status::NonTried, tries: 0 });
+        }
         let domain = Domain::of(std::iter::once(0..len));
-        let mut ledger =
-            Ledger { len, fates: RangeMap::new(), domain, by_status: Default::default(), totals: Default::default() };
-        ledger.fates.set(0..len, Fate { status: Status::NonTried, tries: 0 });
+        let mut ledger = Ledger { len, fates, domain, by_status: Default::default(), totals: Default::default() };
         ledger.count();
         ledger
     }

@@ -57,7 +57,7 @@ pub(super) struct Found {
     pub header: Header,
     /// What is not named was not tried.
     pub fates: RangeMap<Fate>,
-    /// CRC-32 of the last mapfiles that were written, the latest last: the very last may not have got its name.
+    /// CRC-32 of the mapfiles that say nothing new, the latest last: it may not have got its name.
     pub maps: Vec<u32>,
     /// Bytes at the end that count for nothing.
     pub ignored: u64,
@@ -115,10 +115,7 @@ pub(super) fn read(outlet: &dyn Outlet, name: &str) -> Result<Option<Found>> {
             }
             (Some("m"), 1) if ranges.is_empty() => {
                 let Some(sum) = parse_sum(words.next()) else { break };
-                found.maps.push(sum);
-                if found.maps.len() > 2 {
-                    found.maps.remove(0);
-                }
+                remember(&mut found.maps, sum);
             }
             _ => break,
         }
@@ -127,6 +124,14 @@ pub(super) fn read(outlet: &dyn Outlet, name: &str) -> Result<Option<Found>> {
     }
     found.ignored = len - found.valid;
     Ok(Some(found))
+}
+
+/// Keeps the last two.
+fn remember(maps: &mut Vec<u32>, sum: u32) {
+    maps.push(sum);
+    if maps.len() > 2 {
+        maps.remove(0);
+    }
 }
 
 fn with_newline(line: &[u8]) -> Vec<u8> {
@@ -188,14 +193,23 @@ pub(super) struct Log {
     file: Arc<dyn File>,
     // Where the next line goes; after a write that failed, the same place.
     at: u64,
+    maps: Vec<u32>,
 }
 
 impl Log {
-    /// A new one that begins with everything in `fates`; takes its name only when it is whole.
-    pub fn create(outlet: Arc<dyn Outlet>, name: &str, header: Header, fates: &RangeMap<Fate>) -> Result<Self> {
+    /// A new one that begins with everything in `fates`, which a mapfile with the CRC-32 `map` may have said; takes its name only when
+    /// it is whole.
+    pub fn create(
+        outlet: Arc<dyn Outlet>,
+        name: &str,
+        header: Header,
+        fates: &RangeMap<Fate>,
+        map: Option<u32>,
+    ) -> Result<Self> {
         let whole = Whole::write(&*outlet, name, &header, fates)?;
-        let mut log = Log { outlet, name: name.to_owned(), header, file: Arc::clone(&whole.file), at: 0 };
-        log.replace(whole, &[], &[])?;
+        let (file, maps) = (Arc::clone(&whole.file), Vec::from_iter(map));
+        let mut log = Log { outlet, name: name.to_owned(), header, file, at: 0, maps };
+        log.replace(whole, &[])?;
         Ok(log)
     }
 
@@ -203,7 +217,8 @@ impl Log {
     pub fn reopen(outlet: Arc<dyn Outlet>, name: &str, found: &Found) -> Result<Self> {
         let file = outlet.reopen(name)?;
         file.set_len(found.valid)?;
-        Ok(Log { outlet, name: name.to_owned(), header: found.header.clone(), file, at: found.valid })
+        let (header, maps) = (found.header.clone(), found.maps.clone());
+        Ok(Log { outlet, name: name.to_owned(), header, file, at: found.valid, maps })
     }
 
     /// Its name.
@@ -223,7 +238,9 @@ impl Log {
 
     /// Says which mapfile is about to get its name.
     pub fn mapped(&mut self, sum: u32) -> Result<()> {
-        self.append(&format!("m {sum:08x}\n"))
+        self.append(&format!("m {sum:08x}\n"))?;
+        remember(&mut self.maps, sum);
+        Ok(())
     }
 
     /// True if it says much more than `fragments` ranges need, beyond `spare` bytes.
@@ -231,11 +248,11 @@ impl Log {
         self.at > spare.saturating_add(2 * LINE * fragments as u64)
     }
 
-    /// Puts another one in its place, which says the same but for `since` and the mapfiles `maps`.
-    pub fn replace(&mut self, whole: Whole, since: &[(Range<u64>, Fate)], maps: &[u32]) -> Result<()> {
+    /// Puts another one in its place, which says the same but for `since`.
+    pub fn replace(&mut self, whole: Whole, since: &[(Range<u64>, Fate)]) -> Result<()> {
         (self.file, self.at) = (whole.file, whole.len);
         let mut text = lines(since);
-        for sum in maps {
+        for sum in &self.maps {
             let _ = writeln!(text, "m {sum:08x}");
         }
         self.append(&text)?;
