@@ -20,6 +20,7 @@ mod memory;
 mod refusals;
 mod rescue;
 mod rescue_kept;
+mod rescue_options;
 mod restore;
 mod resume;
 mod streams;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         refusals::topic,
         rescue::topic,
         rescue_kept::topic,
+        rescue_options::topic,
         restore::topic,
         resume::topic,
         streams::topic,

@@ -2,7 +2,7 @@
 
 use super::Status;
 use super::geometry::{Guess, Stripe};
-use super::passes::Rescue;
+use super::passes::{Rescue, Skip};
 use super::yields::Yield;
 use std::ops::Range;
 use tintype_core::Result;
@@ -43,6 +43,8 @@ struct Jump {
     tried: Option<usize>,
     // Good bytes since the last failure.
     run: u64,
+    // How far to go after the next read that is slower than was asked for.
+    slow: u64,
     // What is left at least after a failure where they stand alone, and what after the next one.
     least: u64,
     company: u64,
@@ -55,12 +57,16 @@ fn first_jump(len: u64, unit: u64) -> u64 {
 }
 
 impl Jump {
-    fn new(len: u64, unit: u64) -> Self {
-        let first = first_jump(len, unit);
-        let most = (len / 100).max(first).next_multiple_of(unit);
+    fn new(len: u64, unit: u64, skip: Skip) -> Self {
+        let first = skip.first.unwrap_or(first_jump(len, unit)).next_multiple_of(unit);
+        let most = match first {
+            0 => 0,
+            _ => skip.most.unwrap_or(len / 100).max(first).next_multiple_of(unit),
+        };
         let lengths = std::iter::successors(Some(first), |l| (*l < most).then(|| (l * 4).min(most)));
         Jump {
-            over: first,
+            over: first.max(unit),
+            slow: first,
             lengths: lengths.map(|l| (l, Yield::expecting(0.5, 2.0))).collect(),
             tried: None,
             run: 0,
@@ -68,6 +74,13 @@ impl Jump {
             company: COMPANY.max(unit),
             chain: None,
         }
+    }
+
+    /// How far to go ahead where reading is slow.
+    fn slow(&mut self) -> u64 {
+        let now = self.slow;
+        self.slow = (now * 2).min(self.lengths.last().map_or(now, |(most, _)| *most));
+        now
     }
 
     /// Nothing that was seen belongs to what comes next; how long jumps have to be stays known.
@@ -80,6 +93,7 @@ impl Jump {
         self.company = self.least;
         if self.run >= self.over {
             self.chain = None;
+            self.slow = self.lengths.first().map_or(0, |(first, _)| *first);
             if let Some(tried) = self.tried.take() {
                 self.lengths[tried].1.count(true);
             }
@@ -98,7 +112,7 @@ impl Jump {
     }
 
     /// How far to go around a slow place.
-    fn slow(&mut self) -> u64 {
+    fn around(&mut self) -> u64 {
         let next = self.longer();
         self.lengths[next].0
     }
@@ -170,8 +184,9 @@ impl Rescue<'_> {
         let mut at = 0;
         // Whether reads were slow just now, and whether it is to be seen if that goes on.
         let (mut slowly, mut watched) = (false, false);
-        let mut jump = Jump::new(self.ledger.len(), self.plan.unit);
+        let mut jump = Jump::new(self.ledger.len(), self.plan.unit, self.plan.skip);
         let mut landed = false;
+        let mut left = Vec::new();
         while let Some(hole) = self.ledger.next(Status::NonTried, at) {
             if slow == Slow::Now && at <= hole.start && !self.good_before(hole.start) {
                 at = hole.end;
@@ -213,9 +228,9 @@ impl Rescue<'_> {
             self.drive.ahead(size, limit);
             let good = self.attempt(at..end)?;
             let pace = match good {
-                true => self.pace.good(end - at, self.took),
+                true => self.latency.good(end - at, self.took),
                 false => {
-                    self.pace.anew();
+                    self.latency.anew();
                     None
                 }
             };
@@ -226,7 +241,7 @@ impl Rescue<'_> {
             if slow == Slow::Later && pace == Some(true) {
                 at = end;
                 if slowly || self.trouble.share() > GOES_ON {
-                    at = (end + jump.slow()).min(hole.end);
+                    at = (end + jump.around()).min(hole.end);
                     landed = false;
                 } else {
                     watched = true;
@@ -236,7 +251,10 @@ impl Rescue<'_> {
             }
             if good {
                 slowly &= pace.is_none();
-                jump.good(end - at);
+                let below = self.drive.slow();
+                if !below {
+                    jump.good(end - at);
+                }
                 if std::mem::take(&mut landed)
                     && let Some((first, count)) = jump.chain.clone()
                     && self.landed(first, count, at)?
@@ -244,6 +262,10 @@ impl Rescue<'_> {
                     jump.chain = None;
                 }
                 at = end;
+                if below {
+                    at = at.saturating_add(jump.slow()).min(hole.end);
+                    left.push(end..at);
+                }
                 continue;
             }
             if jump.run > 0 || jump.chain.is_none() {
@@ -263,12 +285,29 @@ impl Rescue<'_> {
             }
             if self.stand_alone() {
                 // Errors stand alone here: what comes soon is good.
-                at = (end.next_multiple_of(jump.least) + jump.alone(at..end)).min(hole.end);
+                let company = jump.alone(at..end);
+                at = match self.plan.skip.first {
+                    Some(0) => end,
+                    _ => (end.next_multiple_of(jump.least) + company).min(hole.end),
+                };
                 landed = false;
                 continue;
             }
             at = (end + jump.failed(&(at..end))).min(hole.end);
             landed = true;
+        }
+        self.read_slow(left)
+    }
+
+    /// What was left out because it is slow: forwards, until something fails.
+    fn read_slow(&mut self, left: Vec<Range<u64>>) -> Result<()> {
+        for gap in left {
+            if let Some(hole) = self.ledger.next(Status::NonTried, gap.start) {
+                let hole = hole.start.max(gap.start)..hole.end.min(gap.end);
+                if !hole.is_empty() {
+                    self.forward(hole, self.read_size())?;
+                }
+            }
         }
         Ok(())
     }

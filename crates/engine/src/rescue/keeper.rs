@@ -31,6 +31,7 @@ enum Order {
     Write(Aligned, Range<u64>),
     Mark(Range<u64>, Fate),
     Pass(Pass),
+    Save(SyncSender<()>),
 }
 
 /// How often things are done.
@@ -117,6 +118,17 @@ impl Keeper {
         self.send(Order::Pass(pass))
     }
 
+    /// Has everything made durable and the mapfile written; returns when it is.
+    pub fn save(&mut self) -> Result<()> {
+        let (done, saved) = sync_channel(1);
+        self.send(Order::Save(done))?;
+        match saved.recv() {
+            Ok(()) => Ok(()),
+            // It ends early only with an error, which says why.
+            Err(_) => self.finish().and(Err(Error::cancelled())),
+        }
+    }
+
     /// A buffer that was written, for the next read.
     pub fn buffer(&mut self) -> Option<Aligned> {
         self.buffers.try_recv().ok()
@@ -164,6 +176,11 @@ impl Writer {
                 }
                 Ok(Order::Mark(range, fate)) => self.batch.marks.set(range, fate),
                 Ok(Order::Pass(pass)) => self.batch.pass = Some(pass),
+                Ok(Order::Save(done)) => {
+                    self.batch.save = Some(done);
+                    self.hand_over_all();
+                    handed = Instant::now();
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }

@@ -1,84 +1,109 @@
-//! How long good reads usually take, to tell places that the drive has trouble with: it tries again and again by itself before it fails.
+//! How fast a rescue goes.
 
-/// What is judged at once, in bytes: short reads say little one by one.
-const WINDOW: u64 = 256 << 10;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
-/// Shorter reads than this take as long as their command does, and are not counted.
-const LEAST: u64 = 16 << 10;
+/// For how long seconds are remembered one by one.
+const REMEMBERED: u64 = 300;
 
-/// Windows that are remembered.
-const REMEMBERED: usize = 32;
+/// A second of the run.
+#[derive(Clone, Copy, Debug)]
+struct Second {
+    second: u64,
+    good: u64,
+    failed: u64,
+}
 
-/// So many have to be known before one is called slow.
-const ENOUGH: usize = 8;
-
-/// A window is slow if it takes so many times what windows usually take ...
-const TIMES: f64 = 8.0;
-
-/// ... and so many seconds: a drive that tries again waits for its disk to turn, a few times at least.
-const FLOOR: f64 = 0.02;
-
-/// Times of the latest good reads.
-#[derive(Default)]
+/// What the reads of a run came to, and when.
 pub(super) struct Pace {
-    // A ring, and where it is.
-    windows: Vec<f64>,
-    next: usize,
-    bytes: u64,
-    seconds: f64,
+    began: Instant,
+    last_good: Instant,
+    seconds: VecDeque<Second>,
+    /// Reads.
+    pub reads: u64,
+    /// Reads that failed.
+    pub failed: u64,
+    /// Reads that did not come back in time.
+    pub hung: u64,
+    /// Seconds in which reading was slow.
+    pub slow: u64,
+    /// Bytes that were read.
+    pub good_bytes: u64,
+    failed_seconds: f64,
 }
 
 impl Pace {
-    /// Counts a good read; at the end of a window says whether that was slow. What most of the latest windows took is usual, so that
-    /// a drive that is slow all over is not called slow, and a hiccup changes nothing.
-    pub fn good(&mut self, bytes: u64, seconds: f64) -> Option<bool> {
-        if bytes < LEAST {
-            return None;
+    pub fn new() -> Self {
+        let now = Instant::now();
+        Pace {
+            began: now,
+            last_good: now,
+            seconds: VecDeque::new(),
+            reads: 0,
+            failed: 0,
+            hung: 0,
+            slow: 0,
+            good_bytes: 0,
+            failed_seconds: 0.0,
         }
-        self.bytes += bytes;
-        self.seconds += seconds;
-        if self.bytes < WINDOW {
-            return None;
-        }
-        let seconds = self.seconds * WINDOW as f64 / self.bytes as f64;
-        self.anew();
-        let slow = seconds >= FLOOR && self.windows.len() >= ENOUGH && seconds > TIMES * self.usual();
-        if self.windows.len() < REMEMBERED {
-            self.windows.push(seconds);
-        } else {
-            self.windows[self.next] = seconds;
-            self.next = (self.next + 1) % REMEMBERED;
-        }
-        Some(slow)
     }
 
-    /// What comes next is elsewhere.
-    pub fn anew(&mut self) {
-        (self.bytes, self.seconds) = (0, 0.0);
+    /// Since the run began.
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
     }
 
-    fn usual(&self) -> f64 {
-        let mut sorted = self.windows.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted[sorted.len() / 2]
+    /// Since something was read; since the begin, as long as nothing was.
+    pub fn since_good(&self) -> Duration {
+        self.last_good.elapsed()
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// Counts a read: bytes that came, bytes that did not, and how long it took.
+    pub fn count(&mut self, good: u64, failed: u64, seconds: f64) {
+        self.reads += 1;
+        self.good_bytes += good;
+        if good > 0 {
+            self.last_good = Instant::now();
+        }
+        if failed > 0 {
+            self.failed += 1;
+            self.failed_seconds += seconds;
+        }
+        let second = self.elapsed().as_secs();
+        match self.seconds.back_mut().filter(|s| s.second == second) {
+            Some(now) => {
+                now.good += good;
+                now.failed += failed;
+            }
+            None => self.seconds.push_back(Second { second, good, failed }),
+        }
+        while self.seconds.front().is_some_and(|s| s.second + REMEMBERED < second) {
+            self.seconds.pop_front();
+        }
+    }
 
-    #[test]
-    fn what_is_unusual_is_slow() {
-        let mut pace = Pace::default();
-        assert_eq!(pace.good(1 << 20, 9.0), Some(false), "nothing is known yet");
-        assert!((0..40).all(|_| pace.good(1 << 20, 0.007) == Some(false)));
-        assert_eq!(pace.good(1 << 20, 0.2), Some(true));
-        assert_eq!(pace.good(1 << 20, 0.06), Some(false), "not long enough for a drive that tries again");
-        let short: Vec<_> = (0..4).map(|_| pace.good(64 << 10, 0.01)).collect();
-        assert_eq!((short[2], short[3]), (None, Some(true)), "short reads are judged together");
-        assert!((0..1000).all(|_| pace.good(4096, 0.01).is_none()));
-        let slow = (0..100).filter(|_| pace.good(1 << 20, 0.2) == Some(true)).count();
-        assert!(slow < 30, "in the end it is what is usual: {slow}");
+    /// Good bytes a second over the last `window`, or since the begin if that is shorter.
+    pub fn rate(&self, window: Duration) -> f64 {
+        let elapsed = self.elapsed();
+        let from = elapsed.saturating_sub(window);
+        let good: u64 = self.seconds.iter().rev().take_while(|s| s.second >= from.as_secs()).map(|s| s.good).sum();
+        // The window begins with a whole second.
+        good as f64 / (elapsed.as_secs_f64() - from.as_secs() as f64).max(0.05)
+    }
+
+    /// Good bytes a second since the begin.
+    pub fn average(&self) -> f64 {
+        self.good_bytes as f64 / self.elapsed().as_secs_f64().max(0.05)
+    }
+
+    /// Bytes of failing reads in the last whole second, or in this one if that is worse.
+    pub fn failing_rate(&self) -> f64 {
+        let now = self.elapsed().as_secs();
+        self.seconds.iter().rev().take_while(|s| s.second + 1 >= now).map(|s| s.failed).max().unwrap_or(0) as f64
+    }
+
+    /// How long a failing read takes.
+    pub fn failure(&self) -> Option<f64> {
+        (self.failed > 0).then(|| self.failed_seconds / self.failed as f64)
     }
 }

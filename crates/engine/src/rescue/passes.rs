@@ -14,7 +14,7 @@
 
 use super::costs::Costs;
 use super::geometry::Geometry;
-use super::pace::Pace;
+use super::latency::Latency;
 use super::yields::Yield;
 use super::{Drive, Fate, Ledger, Status};
 use std::ops::Range;
@@ -45,8 +45,23 @@ pub enum Pass {
 }
 
 impl Pass {
+    /// Its name on the command line and in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Pass::Copy => "copy",
+            Pass::Slow => "slow",
+            Pass::Back => "back",
+            Pass::Trim => "trim",
+            Pass::Sweep => "sweep",
+            Pass::Enclose => "enclose",
+            Pass::Scrape => "scrape",
+            Pass::Retry => "retry",
+            Pass::Rest => "rest",
+        }
+    }
+
     /// What it does, in a few words.
-    pub fn title(self) -> &'static str {
+    pub const fn title(self) -> &'static str {
         match self {
             Pass::Copy => "copying what reads well",
             Pass::Slow => "copying what reads slowly",
@@ -70,6 +85,8 @@ pub struct Plan {
     pub unit: u64,
     /// Longest read.
     pub longest: u64,
+    /// How far to jump ahead after a failure.
+    pub skip: Skip,
     /// Passes to make.
     pub passes: Vec<Pass>,
     /// Goes on where nothing more is to be expected.
@@ -86,11 +103,21 @@ impl Plan {
             sector: physical.max(sector),
             unit: physical.max(sector).max(4096),
             longest: 1 << 20,
+            skip: Skip::default(),
             passes: vec![Copy, Slow, Back, Trim, Sweep, Enclose, Scrape, Retry, Rest],
             exhaustive: false,
             retries: 3,
         }
     }
+}
+
+/// How far to jump ahead after a failure, in bytes; `None` for what suits the size of the drive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Skip {
+    /// After the first one; 0 for nowhere.
+    pub first: Option<u64>,
+    /// At most.
+    pub most: Option<u64>,
 }
 
 /// A rescue under way.
@@ -100,7 +127,7 @@ pub struct Rescue<'a> {
     pub ledger: Ledger,
     pub(super) plan: Plan,
     pub(super) costs: Costs,
-    pub(super) pace: Pace,
+    pub(super) latency: Latency,
     // Seconds of the last good read.
     pub(super) took: f64,
     // Whether slow reads are followed by slow reads or failures.
@@ -125,7 +152,7 @@ impl<'a> Rescue<'a> {
             ledger,
             plan,
             costs: Costs::new(),
-            pace: Pace::default(),
+            latency: Latency::default(),
             took: 0.0,
             trouble: Yield::expecting(0.5, 2.0),
             geometry: Geometry::default(),
@@ -174,7 +201,10 @@ impl<'a> Rescue<'a> {
         if range.is_empty() {
             return Ok(true);
         }
-        debug_assert!(range.start.is_multiple_of(self.plan.sector), "{range:?} does not begin with a sector");
+        debug_assert!(
+            range.start.is_multiple_of(self.plan.sector) || !self.ledger.holds(range.start - 1),
+            "{range:?} does not begin with a sector"
+        );
         debug_assert!(
             self.ledger.within(range.clone()).all(|(_, f)| f.status != Status::Finished),
             "{range:?} is read twice"
@@ -192,6 +222,7 @@ impl<'a> Rescue<'a> {
             if range.end - range.start <= self.plan.unit {
                 self.costs.small(reply.seconds);
             }
+            self.drive.look(&self.ledger)?;
             return Ok(end == range.end);
         }
         self.costs.failed(reply.seconds);
@@ -203,6 +234,7 @@ impl<'a> Rescue<'a> {
         };
         let tries = if matches!(before.status, Status::Bad | Status::NonScraped) { before.tries } else { 0 };
         self.mark(end..range.end, Fate { status, tries: tries.saturating_add(1) })?;
+        self.drive.look(&self.ledger)?;
         Ok(false)
     }
 

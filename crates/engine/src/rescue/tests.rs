@@ -79,7 +79,7 @@ impl Drive for Bench {
 }
 
 /// A plan that leaves nothing out.
-fn everything() -> Plan {
+pub(super) fn everything() -> Plan {
     Plan { exhaustive: true, retries: 20, ..Plan::new(512, 512) }
 }
 
@@ -92,7 +92,7 @@ fn rescue(bench: &mut Bench, ledger: Ledger, plan: Plan) -> Ledger {
     rescue.ledger
 }
 
-fn models() -> impl Strategy<Value = (String, u64)> {
+pub(super) fn models() -> impl Strategy<Value = (String, u64)> {
     let item = (0..6, 0..4000_u64, 1..200_u64, 1..4_u8);
     (2000..5000_u64, proptest::collection::vec(item, 0..40)).prop_map(|(sectors, items)| {
         let mut text = String::new();
@@ -278,6 +278,49 @@ fn sectors_of_the_medium_are_not_tried_in_parts() {
     let ledger = rescue(&mut bench, Ledger::new(16 << 20), Plan::new(512, 4096));
     assert_eq!(ledger.total(Status::Bad), 4096);
     assert_eq!(ledger.total(Status::Finished), (16 << 20) - 4096);
+}
+
+/// A model on which reading some places is slow.
+struct Sluggish {
+    bench: Bench,
+    places: Range<u64>,
+    order: Vec<Range<u64>>,
+}
+
+impl Drive for Sluggish {
+    fn read(&mut self, range: Range<u64>) -> tintype_core::Result<Reply> {
+        self.order.push(range.clone());
+        self.bench.read(range)
+    }
+
+    fn mark(&mut self, _: Range<u64>, _: Fate) -> tintype_core::Result<()> {
+        Ok(())
+    }
+
+    fn slow(&self) -> bool {
+        self.order.last().is_some_and(|last| self.places.contains(&last.start))
+    }
+
+    fn pass(&mut self, _: Pass, _: &Ledger) -> tintype_core::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_slow_is_left_for_later() {
+    let len = 1 << 30;
+    let places = 300 << 20..400 << 20;
+    let mut drive = Sluggish { bench: Bench::new(Model::default(), len), places: places.clone(), order: Vec::new() };
+    let mut rescue = Rescue::new(&mut drive, Ledger::new(len), Plan::new(512, 512));
+    rescue.run().unwrap();
+    assert_eq!(rescue.ledger.total(Status::Finished), len, "all of it is read in the end");
+    let last_fast = drive.order.iter().rposition(|r| r.start >= places.end + (10 << 20)).unwrap();
+    let slow = |part: &[Range<u64>]| part.iter().filter(|r| places.contains(&r.start)).count();
+    let (before, after) = (slow(&drive.order[..last_fast]), slow(&drive.order[last_fast..]));
+    assert!(
+        before < 30 && (60..200).contains(&after),
+        "{before} slow reads before the last fast one, {after} after it"
+    );
 }
 
 /// Shows how models go, for whoever works on the passes: RESCUE_MODELS=a.model:b.model; RESCUE_BLIND hides times, RESCUE_ALL is exhaustive;

@@ -1,11 +1,12 @@
 //! `rescue --simulate MODEL`
 
-use super::{Args, plan, seconds};
+use super::options::NO_DRIVE;
+use super::{Args, plan};
 use crate::cli::Context;
 use crate::output::{Output, Status};
 use std::path::Path;
 use std::sync::Arc;
-use tintype_core::{Error, Result, Source as _, human_size};
+use tintype_core::{Error, Result, human_size};
 use tintype_engine::rescue::{self, Limits, Model, Passthrough, Simulated, Simulation};
 
 /// Models and mapfiles are read whole; larger ones are something else.
@@ -19,24 +20,33 @@ pub fn run(args: &Args, path: &Path, context: &Context<'_>) -> Result<Status> {
     }
     let text = std::fs::read_to_string(path).map_err(failed)?;
     let model = Model::parse(&text).map_err(|e| e.in_path(path))?;
-    let timeout = seconds("--read-timeout", args.read_timeout)?;
-    let size = match (model.size(), &args.source) {
-        (Some(size), _) => size,
-        (None, Some(drive)) => rescue::open_drive(drive, Passthrough::Never, timeout, &*context.watch)?.source.len(),
-        (None, None) => {
+    let named = args.source.as_os_str() != NO_DRIVE;
+    let size = match model.size() {
+        Some(size) => size,
+        None if named => {
+            rescue::open_drive(&args.source, Passthrough::Never, args.read_timeout, &*context.watch)?.source.len()
+        }
+        None => {
             return Err(Error::usage("does not say how large the drive is; add a line `size BYTES`, or name a drive")
                 .in_path(path));
         }
     };
-    let plan = plan(args, model.sector(), model.sector())?;
+    let sector = args.sector.unwrap_or(model.sector());
+    if !sector.is_power_of_two() || sector < model.sector() || sector > 1 << 20 {
+        return Err(Error::usage(format!(
+            "--sector {sector}: it takes a power of two from {} to 1 MiB for this model",
+            model.sector()
+        )));
+    }
+    let plan = plan(args, model.sector(), sector)?;
     let simulated = rescue::simulate(Simulation {
         locator: path.to_string_lossy().into_owned(),
         model,
         size,
         domain: args.domain.domain()?,
         plan,
-        deadline: timeout,
-        limits: Limits { errors: args.max_errors, time: args.max_time.map(|t| seconds("--max-time", t)).transpose()? },
+        deadline: args.read_timeout,
+        limits: Limits { errors: args.max_errors, time: args.max_time, ..Limits::default() },
         watch: Arc::clone(&context.watch) as _,
     })?;
     Output::new(context.common, context.stdout).result(&simulated, &summary(&simulated))?;
