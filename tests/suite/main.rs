@@ -10,6 +10,7 @@ mod cli;
 mod clone;
 mod faults;
 mod files;
+mod guest;
 mod image;
 mod interop_ewf;
 mod interop_packed;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         clone::topic,
         faults::topic,
         files::topic,
+        guest::topic,
         image::topic,
         interop_ewf::topic,
         interop_packed::topic,

@@ -5,6 +5,7 @@ use super::begin::{Begun, Site, There};
 use super::commands::Console;
 use super::handling::Handling;
 use super::keeper::{Cadence, Keeper, Place};
+use super::known::leave_for_later;
 use super::limits::{Limits, Stop};
 use super::log::{Header, Log};
 use super::mirror::Mirror;
@@ -18,6 +19,7 @@ use crate::map::Domain;
 use crate::report::{Range as Listed, now, program};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +38,8 @@ pub struct Request {
     pub target: Target,
     /// The mapfile; the journal lies beside it.
     pub map: PathBuf,
+    /// What the drive itself says it cannot read; it is left for the late passes.
+    pub known: Vec<Range<u64>>,
     /// How old the mapfile may get.
     pub map_interval: Duration,
     /// The bytes that are meant; sectors of which only a part is meant are read whole.
@@ -143,7 +147,7 @@ pub fn run(mut request: Request) -> Result<Rescued> {
     // The journal is there first: an image that has its length and no journal would be somebody else's.
     let disk = held.disk(start)?;
     let mut reader = Reader::new(Arc::clone(source), handling.deadline);
-    if attached_anew && !resembles(&mut reader, &*disk, &ledger)? {
+    if attached_anew && !resembles(&mut reader, &*disk, &ledger, &**watch)? {
         return Err(Error::denied(format!(
             "holds something else than what {} was begun with, and has no serial number to know it by; name the right drive, or \
              move the journal {} away to go on with the mapfile all the same",
@@ -155,6 +159,7 @@ pub fn run(mut request: Request) -> Result<Rescued> {
     let fates = ledger.fates().clone();
     ledger.restrict(&domain);
     let changes = afresh.changes(&mut ledger);
+    leave_for_later(&mut ledger, &request.known, plan.unit);
     let place = Place {
         target: Arc::clone(&disk),
         zeros: held.zeros(),
@@ -294,19 +299,20 @@ const PLACES: usize = 16;
 const LOOK: u64 = 4096;
 
 /// True if the drive still holds what was read from it, as far as some places tell that can be read now.
-fn resembles(reader: &mut Reader, image: &dyn Disk, ledger: &Ledger) -> Result<bool> {
+fn resembles(reader: &mut Reader, image: &dyn Disk, ledger: &Ledger, watch: &dyn Watch) -> Result<bool> {
     let finished = || ledger.iter().filter(|(_, f)| f.status == Status::Finished).map(|(r, _)| r);
     let every = (finished().count() / PLACES).max(1);
     for range in finished().step_by(every).take(PLACES) {
         let range = range.start..range.end.min(range.start + LOOK);
-        let len = (range.end - range.start) as usize;
-        let mut kept = vec![0; len];
+        let mut kept = vec![0; (range.end - range.start) as usize];
         image.read_at(&mut kept, range.start)?;
-        let mut around = Around { stop: &|| false, buffer: &mut || Aligned::new(LOOK as usize) };
-        if let Heard::Bytes(bytes, good, _) = reader.read(range, None, &mut around)?
-            && bytes[..good as usize] != kept[..good as usize]
-        {
-            return Ok(false);
+        let mut around = Around { stop: &|| watch.cancelled(), buffer: &mut || Aligned::new(LOOK as usize) };
+        match reader.read(range, None, &mut around)? {
+            Heard::Bytes(bytes, good, _) if bytes[..good as usize] != kept[..good as usize] => return Ok(false),
+            Heard::Bytes(..) => {}
+            // It is in no state to be asked for more than it has to be.
+            Heard::Hung => return Ok(true),
+            Heard::Stopped => return Err(Error::cancelled()),
         }
     }
     Ok(true)

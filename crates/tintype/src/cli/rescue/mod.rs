@@ -6,6 +6,7 @@ mod options;
 mod simulate;
 mod summary;
 mod textlogs;
+mod treatment;
 
 pub use options::Args;
 
@@ -44,7 +45,15 @@ fn rescued(args: &Args, extra: &ddrescue::Extra, context: &Context<'_>) -> Resul
     if let Some(model) = &args.simulate {
         return simulate::run(args, model, context);
     }
-    let drive = rescue::open_drive(&args.source, args.passthrough.how(), args.read_timeout, &*context.watch)?;
+    let map = args.map.clone().unwrap_or_else(|| {
+        let mut name = args.image.as_os_str().to_owned();
+        name.push(".map");
+        PathBuf::from(name)
+    });
+    let heard = Arc::clone(&context.watch) as Arc<dyn Watch>;
+    let (how, timeout) = (args.passthrough.how(), args.read_timeout);
+    // Held to the end: the settings of the drive are put back when it goes.
+    let (drive, _prepared) = args.treatment.open(&args.source, how, timeout, &map, heard)?;
     let mut source = drive.source;
     let test = extra.test.as_ref().map(|path| load(path, extra.gaps())).transpose()?;
     if let Some(map) = &test {
@@ -59,11 +68,6 @@ fn rescued(args: &Args, extra: &ddrescue::Extra, context: &Context<'_>) -> Resul
         )));
     }
     check_target(args, context)?;
-    let map = args.map.clone().unwrap_or_else(|| {
-        let mut name = args.image.as_os_str().to_owned();
-        name.push(".map");
-        PathBuf::from(name)
-    });
     let watch = textlogs::over(Arc::clone(&context.watch) as _, extra)?;
     if args.ask {
         ask(args, &*source)?;
@@ -72,6 +76,7 @@ fn rescued(args: &Args, extra: &ddrescue::Extra, context: &Context<'_>) -> Resul
     let rescued = rescue::run(rescue::Request {
         locator: args.source.to_string_lossy().into_owned(),
         path: Some(args.source.clone()),
+        known: drive.known,
         plan: plan(args, u64::from(shape.sector), sector)?,
         handling: Handling {
             deadline: drive.deadline,

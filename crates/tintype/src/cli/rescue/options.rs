@@ -92,6 +92,8 @@ pub struct Args {
     /// How long a read may take before it is taken back or left behind
     #[arg(long, value_name = "TIME", default_value = "60", value_parser = duration, help_heading = "Handling")]
     pub read_timeout: Duration,
+    #[command(flatten)]
+    pub treatment: super::treatment::TreatmentArgs,
     /// Read at most so many bytes a second
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Handling")]
     pub max_rate: Option<u64>,
