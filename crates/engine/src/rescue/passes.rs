@@ -15,6 +15,7 @@
 use super::costs::Costs;
 use super::geometry::Geometry;
 use super::latency::Latency;
+use super::value::Wishes;
 use super::yields::Yield;
 use super::{Drive, Fate, Ledger, Status};
 use std::ops::Range;
@@ -93,6 +94,8 @@ pub struct Plan {
     pub exhaustive: bool,
     /// Rounds of retries, at most.
     pub retries: u32,
+    /// What is wanted first; `None` reads in the order of the drive, whatever is on it.
+    pub value: Option<Wishes>,
 }
 
 impl Plan {
@@ -107,6 +110,7 @@ impl Plan {
             passes: vec![Copy, Slow, Back, Trim, Sweep, Enclose, Scrape, Retry, Rest],
             exhaustive: false,
             retries: 3,
+            value: Some(Wishes::default()),
         }
     }
 }

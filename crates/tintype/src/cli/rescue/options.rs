@@ -19,6 +19,7 @@ Examples:
   tintype rescue /dev/sdb disk.img                  most of it soon, the rest as far as it pays
   tintype rescue /dev/sdb disk.img disk.map         go on with what ddrescue began, or hand it over
   tintype rescue /dev/sdb disk.img --exhaustive     try every sector, whatever it takes
+  tintype rescue /dev/sdb disk.img --first '*.jpg' --first /home
   tintype rescue /dev/sdb disk.img --size 1GiB      only the first GiB for now
   tintype rescue /dev/sdb disk.img disk.map --ddrescue-args '-d -r3 -i 1GiB'
   tintype rescue --simulate bad.model               practise, and compare settings
@@ -64,7 +65,11 @@ pub struct Args {
     /// Rounds of further tries for what failed, while they bring anything; -1 for no end
     #[arg(long, value_name = "N", default_value = "3", value_parser = retries, allow_hyphen_values = true, help_heading = "Rescue")]
     pub retries: u32,
-    /// Leave out a pass: copy, slow, back, trim, sweep, enclose, scrape, retry or rest; may be given several times
+    /// Files to read first, by name or path, with * ** ? and [a-z]; may be given several times, the most wanted first
+    #[arg(long, value_name = "PATTERN", help_heading = "Rescue")]
+    pub first: Vec<String>,
+    /// Leave out a pass: copy, slow, back, trim, sweep, enclose, scrape, retry or rest; or value, which reads what matters first. May be given
+    /// several times
     #[arg(long, value_name = "PASS", help_heading = "Rescue")]
     pub without: Vec<PassName>,
     /// Begin at the end
@@ -210,12 +215,15 @@ pub enum PassName {
     Scrape,
     Retry,
     Rest,
+    /// What matters first.
+    Value,
 }
 
 impl PassName {
-    /// The pass.
-    pub fn pass(self) -> Pass {
-        match self {
+    /// The pass; none for what is no pass of its own.
+    pub fn pass(self) -> Option<Pass> {
+        Some(match self {
+            PassName::Value => return None,
             PassName::Copy => Pass::Copy,
             PassName::Slow => Pass::Slow,
             PassName::Back => Pass::Back,
@@ -225,7 +233,7 @@ impl PassName {
             PassName::Scrape => Pass::Scrape,
             PassName::Retry => Pass::Retry,
             PassName::Rest => Pass::Rest,
-        }
+        })
     }
 }
 
