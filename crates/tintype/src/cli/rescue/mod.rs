@@ -3,6 +3,7 @@
 mod ddrescue;
 mod numbers;
 mod options;
+mod simulate;
 mod summary;
 mod textlogs;
 mod treatment;
@@ -42,6 +43,9 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
 
 fn rescued(args: &Args, extra: &ddrescue::Extra, context: &Context<'_>) -> Result<Status> {
     check_options(args, context)?;
+    if let Some(model) = &args.simulate {
+        return simulate::run(args, model, context);
+    }
     let map = args.map.clone().unwrap_or_else(|| {
         let mut name = args.image.as_os_str().to_owned();
         name.push(".map");
