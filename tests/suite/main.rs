@@ -25,6 +25,7 @@ mod rescue_options;
 mod restore;
 mod resume;
 mod streams;
+mod value;
 mod verify;
 
 fn main() -> ExitCode {
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         restore::topic,
         resume::topic,
         streams::topic,
+        value::topic,
         verify::topic,
     ];
     tintype_tests::run_suite(topics.into_iter().flat_map(|topic| topic()).collect())

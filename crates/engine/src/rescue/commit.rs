@@ -191,7 +191,7 @@ fn write_map(outlet: &dyn Outlet, name: &str, fates: &RangeMap<Fate>, heading: &
     let phase = match pass {
         _ if fates.iter().all(|(_, f)| f.status == Status::Finished) => Phase::Finished,
         // Sweeping has a sign of its own since ddrescue 1.30; all versions know this one.
-        Pass::Copy | Pass::Back | Pass::Sweep | Pass::Enclose | Pass::Rest => Phase::Copying,
+        Pass::Copy | Pass::Slow | Pass::Back | Pass::Sweep | Pass::Enclose | Pass::Rest => Phase::Copying,
         Pass::Trim => Phase::Trimming,
         Pass::Scrape => Phase::Scraping,
         Pass::Retry => Phase::Retrying,

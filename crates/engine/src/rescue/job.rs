@@ -278,7 +278,7 @@ fn passes(
             let mut rescue = Rescue::new(drive, ledger, plan.clone());
             let run = match console {
                 Some(mut console) => rescue.obey(&mut console, &*watch),
-                None => rescue.run(),
+                None => rescue.by_value(),
             };
             (rescue.ledger, run)
         }

@@ -31,6 +31,7 @@ enum Order {
     Write(Aligned, Range<u64>),
     Mark(Range<u64>, Fate),
     Pass(Pass),
+    Settled(SyncSender<()>),
     Save(SyncSender<()>),
 }
 
@@ -80,6 +81,7 @@ pub(super) struct Place {
 pub(super) struct Keeper {
     orders: Option<SyncSender<Order>>,
     buffers: Receiver<Aligned>,
+    target: Arc<dyn Disk>,
     thread: Option<JoinHandle<Result<RangeMap<Fate>>>>,
 }
 
@@ -88,6 +90,7 @@ impl Keeper {
         let (orders, taken) = sync_channel(WAITING);
         let (back, buffers) = sync_channel(WAITING * 2);
         let (target, zeros, every) = (Arc::clone(&place.target), place.zeros, place.cadence.commit);
+        let kept = Arc::clone(&target);
         let thread = std::thread::spawn(move || {
             // One batch waits while another is made durable.
             let (batches, made) = sync_channel(1);
@@ -100,7 +103,7 @@ impl Keeper {
             let kept = committer.join().map_err(|_| died())?;
             run.and(kept)
         });
-        Keeper { orders: Some(orders), buffers, thread: Some(thread) }
+        Keeper { orders: Some(orders), buffers, target: kept, thread: Some(thread) }
     }
 
     /// Has the first bytes of a buffer written to a range.
@@ -116,6 +119,17 @@ impl Keeper {
     /// Says which pass the mapfile shall name.
     pub fn pass(&mut self, pass: Pass) -> Result<()> {
         self.send(Order::Pass(pass))
+    }
+
+    /// The target, once everything that was given so far is written to it; not necessarily durable.
+    pub fn settled(&mut self) -> Result<Arc<dyn Disk>> {
+        let (done, written) = sync_channel(1);
+        self.send(Order::Settled(done))?;
+        match written.recv() {
+            Ok(()) => Ok(Arc::clone(&self.target)),
+            // It ends early only with an error, which says why.
+            Err(_) => self.finish().and(Err(Error::cancelled())),
+        }
     }
 
     /// Has everything made durable and the mapfile written; returns when it is.
@@ -176,6 +190,10 @@ impl Writer {
                 }
                 Ok(Order::Mark(range, fate)) => self.batch.marks.set(range, fate),
                 Ok(Order::Pass(pass)) => self.batch.pass = Some(pass),
+                Ok(Order::Settled(done)) => {
+                    // Whoever asked may have given up.
+                    let _ = done.send(());
+                }
                 Ok(Order::Save(done)) => {
                     self.batch.save = Some(done);
                     self.hand_over_all();

@@ -28,6 +28,7 @@ mod job;
 mod keeper;
 mod known;
 mod ladder;
+mod latency;
 mod ledger;
 mod limits;
 mod log;
@@ -41,11 +42,13 @@ mod reader;
 mod real;
 mod retry;
 mod scrape;
+mod simulate;
 mod suspect;
 mod sweep;
 mod target;
 #[cfg(test)]
 mod tests;
+mod value;
 mod yields;
 
 pub use afresh::{Afresh, Failed, Reach, Size, Tried, Wanted};
@@ -57,12 +60,14 @@ pub use ladder::{Laddered, Patience, Rungs, Step};
 pub use ledger::{Fate, Ledger};
 pub use limits::{BadAreas, Limits, Stop};
 pub use mapped::Mapped;
-pub use model::{Model, Played};
+pub use model::{Model, Outcome, Played};
 pub use passes::{Pass, Plan, Rescue, Skip};
 pub use prepare::Prepared;
 pub use real::Direction;
+pub use simulate::{Begun, Point, Simulated, Simulation, simulate};
 pub use suspect::{Reason, Suspect};
 pub use target::{Old, Space, Target, Writes};
+pub use value::Wishes;
 
 use std::ops::Range;
 pub use tintype_core::mapfile::Status;
@@ -79,6 +84,16 @@ pub trait Drive {
 
     /// Told of every change of the ledger, in order.
     fn mark(&mut self, range: Range<u64>, fate: Fate) -> tintype_core::Result<()>;
+
+    /// Where everything lies that was read so far, to be read back; `None` where nothing is kept.
+    fn kept(&mut self) -> tintype_core::Result<Option<std::sync::Arc<dyn tintype_core::Source>>> {
+        Ok(None)
+    }
+
+    /// Told, in a few words, what is read for its value.
+    fn step(&mut self, title: &str) {
+        let _ = title;
+    }
 
     /// True if the drive is slow where it was read last: what follows is better left for later.
     fn slow(&self) -> bool {

@@ -11,7 +11,7 @@ use crate::map::draw;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tintype_core::{Aligned, Error, Event, Result, Standing, Watch};
+use tintype_core::{Aligned, Error, Event, Result, Source, Standing, Watch};
 
 /// How often it is told how the work stands.
 const TELL: Duration = Duration::from_millis(250);
@@ -304,6 +304,17 @@ enum How {
 }
 
 impl Drive for Real {
+    fn kept(&mut self) -> Result<Option<Arc<dyn Source>>> {
+        if self.watch.cancelled() {
+            return Err(Error::cancelled());
+        }
+        Ok(Some(self.keeper.settled()?))
+    }
+
+    fn step(&mut self, title: &str) {
+        self.watch.event(&Event::Note(title.to_owned()));
+    }
+
     fn ahead(&mut self, size: u64, limit: u64) {
         self.next = Some(Next { size, limit });
     }

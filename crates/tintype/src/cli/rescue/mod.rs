@@ -3,6 +3,7 @@
 mod ddrescue;
 mod numbers;
 mod options;
+mod simulate;
 mod summary;
 mod textlogs;
 mod treatment;
@@ -18,12 +19,13 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use tintype_core::mapfile::{END, Gaps};
 use tintype_core::{Error, Event, Result, Source, Watch, human_size};
+use tintype_engine::files::Pattern;
 use tintype_engine::map::Domain;
 use tintype_engine::map::algebra::Shift;
 use tintype_engine::open::{Medium, medium_of};
 use tintype_engine::rescue::{
     self, Afresh, AfterError, Again, Console, Direction, Failed, Handling, Limits, Old, Plan, Reach, Reopen, Size,
-    Slow, Space, Target, Told, Tried, Wanted, Writes,
+    Slow, Space, Target, Told, Tried, Wanted, Wishes, Writes,
 };
 
 /// Runs it.
@@ -41,6 +43,9 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
 
 fn rescued(args: &Args, extra: &ddrescue::Extra, context: &Context<'_>) -> Result<Status> {
     check_options(args, context)?;
+    if let Some(model) = &args.simulate {
+        return simulate::run(args, model, context);
+    }
     let map = args.map.clone().unwrap_or_else(|| {
         let mut name = args.image.as_os_str().to_owned();
         name.push(".map");
@@ -110,7 +115,16 @@ fn plan(args: &Args, sector: u64, physical: u64) -> Result<Plan> {
     plan.exhaustive = args.exhaustive;
     plan.retries = args.retries;
     plan.skip = args.skip.unwrap_or_default();
-    plan.passes.retain(|pass| !args.without.iter().any(|name| name.pass() == *pass));
+    plan.passes.retain(|pass| !args.without.iter().any(|name| name.pass() == Some(*pass)));
+    plan.value = match args.without.contains(&options::PassName::Value) {
+        true if !args.first.is_empty() => {
+            return Err(Error::usage(
+                "--first names what is read first, and --without value reads nothing first; leave one of them out",
+            ));
+        }
+        true => None,
+        false => Some(Wishes { first: args.first.iter().map(|p| Pattern::new(p)).collect() }),
+    };
     if let Some(size) = args.read_size {
         if !size.is_power_of_two() || size < plan.unit || size > 64 << 20 {
             return Err(Error::usage(format!(

@@ -2,11 +2,15 @@
 
 use crate::cli::common::size;
 use crate::cli::domain::DomainArgs;
+use clap::builder::ArgPredicate;
 use std::path::PathBuf;
 use std::time::Duration;
 use tintype_core::{Error, Result};
 use tintype_device::passthrough::Dialect;
 use tintype_engine::rescue::{BadAreas, Pass, Passthrough, Skip};
+
+/// Stands for a drive and an image where none is named, since none is touched.
+pub const NO_DRIVE: &str = "-";
 
 /// Options of `rescue`.
 #[derive(Clone, clap::Args)]
@@ -15,18 +19,32 @@ Examples:
   tintype rescue /dev/sdb disk.img                  most of it soon, the rest as far as it pays
   tintype rescue /dev/sdb disk.img disk.map         go on with what ddrescue began, or hand it over
   tintype rescue /dev/sdb disk.img --exhaustive     try every sector, whatever it takes
+  tintype rescue /dev/sdb disk.img --first '*.jpg' --first /home
   tintype rescue /dev/sdb disk.img --size 1GiB      only the first GiB for now
   tintype rescue /dev/sdb disk.img disk.map --ddrescue-args '-d -r3 -i 1GiB'
+  tintype rescue --simulate bad.model               practise, and compare settings
   tintype convert disk.img case.E01 --map disk.img.map
 
 Stop it whenever you like; the same command goes on. The drive is only read. docs/rescue/rescue.md has a table from
 ddrescue's options to these.")]
 pub struct Args {
     /// The drive that fails
-    #[arg(value_name = "DRIVE", value_hint = clap::ValueHint::AnyPath)]
+    #[arg(
+        value_name = "DRIVE",
+        value_hint = clap::ValueHint::AnyPath,
+        required = false,
+        required_unless_present = "simulate",
+        default_value_if("simulate", ArgPredicate::IsPresent, Some(NO_DRIVE))
+    )]
     pub source: PathBuf,
     /// Where it goes: a raw image, or a drive
-    #[arg(value_name = "IMAGE", value_hint = clap::ValueHint::AnyPath)]
+    #[arg(
+        value_name = "IMAGE",
+        value_hint = clap::ValueHint::AnyPath,
+        required = false,
+        required_unless_present = "simulate",
+        default_value_if("simulate", ArgPredicate::IsPresent, Some(NO_DRIVE))
+    )]
     pub image: PathBuf,
     /// The mapfile, which ddrescue can read and write as well; without it IMAGE.map
     #[arg(value_name = "MAP", value_hint = clap::ValueHint::FilePath)]
@@ -38,13 +56,20 @@ pub struct Args {
     #[arg(long, help_heading = "Domain")]
     pub within_map: bool,
 
+    /// Play the same rescue on a model of a failing drive, or on a mapfile; nothing is touched
+    #[arg(long, value_name = "MODEL", value_hint = clap::ValueHint::FilePath, help_heading = "Rescue")]
+    pub simulate: Option<PathBuf>,
     /// Try everything, also where nothing more is to be expected
     #[arg(long, help_heading = "Rescue")]
     pub exhaustive: bool,
     /// Rounds of further tries for what failed, while they bring anything; -1 for no end
     #[arg(long, value_name = "N", default_value = "3", value_parser = retries, allow_hyphen_values = true, help_heading = "Rescue")]
     pub retries: u32,
-    /// Leave out a pass: copy, back, trim, sweep, enclose, scrape, retry or rest; may be given several times
+    /// Files to read first, by name or path, with * ** ? and [a-z]; may be given several times, the most wanted first
+    #[arg(long, value_name = "PATTERN", help_heading = "Rescue")]
+    pub first: Vec<String>,
+    /// Leave out a pass: copy, slow, back, trim, sweep, enclose, scrape, retry or rest; or value, which reads what matters first. May be given
+    /// several times
     #[arg(long, value_name = "PASS", help_heading = "Rescue")]
     pub without: Vec<PassName>,
     /// Begin at the end
@@ -182,6 +207,7 @@ pub struct Args {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum PassName {
     Copy,
+    Slow,
     Back,
     Trim,
     Sweep,
@@ -189,13 +215,17 @@ pub enum PassName {
     Scrape,
     Retry,
     Rest,
+    /// What matters first.
+    Value,
 }
 
 impl PassName {
-    /// The pass.
-    pub fn pass(self) -> Pass {
-        match self {
+    /// The pass; none for what is no pass of its own.
+    pub fn pass(self) -> Option<Pass> {
+        Some(match self {
+            PassName::Value => return None,
             PassName::Copy => Pass::Copy,
+            PassName::Slow => Pass::Slow,
             PassName::Back => Pass::Back,
             PassName::Trim => Pass::Trim,
             PassName::Sweep => Pass::Sweep,
@@ -203,7 +233,7 @@ impl PassName {
             PassName::Scrape => Pass::Scrape,
             PassName::Retry => Pass::Retry,
             PassName::Rest => Pass::Rest,
-        }
+        })
     }
 }
 
