@@ -251,7 +251,7 @@ impl Rescue<'_> {
             }
             if good {
                 slowly &= pace.is_none();
-                let below = self.drive.slow();
+                let below = slow == Slow::Later && self.drive.slow();
                 if !below {
                     jump.good(end - at);
                 }

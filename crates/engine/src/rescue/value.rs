@@ -99,7 +99,7 @@ impl Rescue<'_> {
             return Ok(all);
         }
         let (cheap, rest): (Vec<Pass>, Vec<Pass>) =
-            all.iter().partition(|pass| matches!(pass, Pass::Copy | Pass::Back | Pass::Trim));
+            all.iter().partition(|pass| matches!(pass, Pass::Copy | Pass::Slow | Pass::Back | Pass::Trim));
         self.plan.passes = cheap;
         // What was gone over once is not gone over again by the same passes: what they left out are holes between failures.
         let mut gone = RangeMap::new();
