@@ -47,7 +47,7 @@ tree=$work/tree
 mkdir -p "$tree"/{bin,dev,proc,sys,tmp,run,mnt}
 install "$busybox" "$tree/bin/busybox"
 install "$here/init.sh" "$tree/init"
-for tool in sg_raw sg_inq sg_modes sg_logs sg_get_lba_status sg_opcodes sg_reset; do with_libraries "$(command -v "$tool")" "$tree"; done
+for tool in sg_raw sg_inq sg_modes sg_logs sg_get_lba_status sg_opcodes nvme; do with_libraries "$(command -v "$tool")" "$tree"; done
 from=$(find "$work/all" -type d -path '*/lib/modules/*' -prune)
 to=$tree/lib/modules/$(basename "$from")
 mkdir -p "$to"

@@ -10,6 +10,7 @@ mod cli;
 mod clone;
 mod faults;
 mod files;
+mod guest;
 mod image;
 mod interop_ewf;
 mod interop_packed;
@@ -20,9 +21,11 @@ mod memory;
 mod refusals;
 mod rescue;
 mod rescue_kept;
+mod rescue_options;
 mod restore;
 mod resume;
 mod streams;
+mod value;
 mod verify;
 
 fn main() -> ExitCode {
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
         clone::topic,
         faults::topic,
         files::topic,
+        guest::topic,
         image::topic,
         interop_ewf::topic,
         interop_packed::topic,
@@ -42,9 +46,11 @@ fn main() -> ExitCode {
         refusals::topic,
         rescue::topic,
         rescue_kept::topic,
+        rescue_options::topic,
         restore::topic,
         resume::topic,
         streams::topic,
+        value::topic,
         verify::topic,
     ];
     tintype_tests::run_suite(topics.into_iter().flat_map(|topic| topic()).collect())

@@ -7,6 +7,7 @@ tintype_tests::topic! {
     imaging_stays_below_the_bound: [],
     converting_and_verifying_stay_below_the_bound: [],
     reading_packed_images_stays_below_the_bound: [],
+    three_million_fragments_stay_below_the_bound: [tintype_tests::Need::Long],
 }
 
 const BOUND: u64 = 256 << 20;
@@ -85,4 +86,30 @@ fn reading_packed_images_stays_below_the_bound() {
         tintype_tests::assert_same(&disk, &out);
         std::fs::remove_file(out).expect("it was just made");
     }
+}
+
+fn three_million_fragments_stay_below_the_bound() {
+    const BLOCKS: u64 = 3_000_000;
+    const BLOCK: u64 = 4096;
+    let scratch = Scratch::new();
+    let map = |name: &str, signs: &[char]| {
+        let mut text = "0x0 ? 1\n".to_owned();
+        for (i, sign) in (0..BLOCKS).zip(signs.iter().cycle()) {
+            text += &format!("0x{:X} 0x{BLOCK:X} {sign}\n", i * BLOCK);
+        }
+        scratch.file(name, text.as_bytes())
+    };
+    let (a, b) = (map("a.map", &['+', '/']), map("b.map", &['-', '+', '?']));
+    bounded(&ours(&[&"map", &"invert", &a, &"-o", &scratch.join("c.map")]).ok());
+    bounded(&ours(&[&"map", &"merge", &a, &b, &"-o", &scratch.join("d.map")]).ok());
+    // Nothing but a hole, half of which was read.
+    for name in ["disk", "t.img"] {
+        std::fs::File::create(scratch.join(name)).unwrap().set_len(BLOCKS * BLOCK).unwrap();
+    }
+    // From the mapfile, and from the journal that this leaves.
+    for _ in 0..2 {
+        let rescue = ours(&[&"rescue", &scratch.join("disk"), &scratch.join("t.img"), &a]);
+        bounded(&rescue.args(["--max-time", "3", "-q"]).exits(1));
+    }
+    assert!(std::fs::metadata(scratch.join("a.map.journal")).unwrap().len() > 20 * BLOCKS / 2);
 }

@@ -8,6 +8,8 @@ use tintype_tests::{Behaviour, Deadline, Drive, LoopDevice, Need::*, Scratch, ou
 tintype_tests::topic! {
     a_healthy_drive: [Loop],
     a_healthy_file: [],
+    a_rescue_is_played: [],
+    a_mapfile_is_played: [Tool("ddrescuelog")],
     exactly_the_bad_sectors_are_left: [Loop, Fuse, Tool("nbdfuse"), Tool("nbdkit"), Tool("ddrescuelog")],
     killed_again_and_again: [Loop, Fuse, Tool("nbdfuse"), Tool("nbdkit")],
     nothing_is_read_twice: [Loop, Fuse, Tool("nbdfuse"), Tool("nbdkit")],
@@ -127,6 +129,51 @@ fn exactly_the_bad_sectors_are_left() {
     let list: BTreeSet<u64> =
         tool("ddrescuelog", &[&"-l-", &map]).ok().out().lines().map(|l| l.trim().parse().unwrap()).collect();
     assert_eq!(list, bad_sectors());
+}
+
+fn a_rescue_is_played() {
+    let scratch = Scratch::new();
+    let mut text = format!("size {LEN}\ngarbage 1048576 4096\n");
+    for (first, count) in BAD {
+        text += &format!("bad {} {}\n", first * 512, count * 512);
+    }
+    let model = scratch.file("drive.model", text.as_bytes());
+    let json = ours(&[&"rescue", &"--simulate", &model, &"--json"]).exits(1).json();
+    // What a real drive of this kind comes to: see exactly_the_bad_sectors_are_left.
+    assert_eq!(sectors(&json["bad"]), bad_sectors(), "{json}");
+    assert_eq!(json["rescued"], LEN - bad_sectors().len() * 512);
+    assert_eq!(json["untrue"], 4096);
+    let curve = json["curve"].as_array().unwrap();
+    assert_eq!(
+        curve.iter().map(|p| p["percent"].as_f64().unwrap()).collect::<Vec<_>>(),
+        [50.0, 90.0, 99.0, 99.9, 100.0]
+    );
+    let failed: Vec<_> = curve.iter().map(|p| p["failed_reads"].as_u64().unwrap()).collect();
+    assert!(failed.is_sorted() && *failed.last().unwrap() <= json["failed_reads"].as_u64().unwrap());
+    assert_eq!(std::fs::read_dir(model.parent().unwrap()).unwrap().count(), 1, "nothing is written");
+    let wrong = scratch.file("wrong.model", b"worse 0 512\n");
+    let said = ours(&[&"rescue", &"--simulate", &wrong]).exits(3).stderr;
+    assert!(said.contains("line 1"), "{said}");
+}
+
+fn a_mapfile_is_played() {
+    let scratch = Scratch::new();
+    let mut text = String::from("# Mapfile. Created by GNU ddrescue version 1.27\n0x0 + 1\n");
+    let mut at = 0;
+    for (first, count) in BAD {
+        let (start, len) = (first * 512, count * 512);
+        if start > at {
+            text += &format!("{at:#x} {:#x} +\n", start - at);
+        }
+        text += &format!("{start:#x} {len:#x} -\n");
+        at = start + len;
+    }
+    let map = scratch.file("disk.map", text.as_bytes());
+    assert_eq!(at, LEN as u64);
+    tool("ddrescuelog", &[&"-t", &map]).ok();
+    let json = ours(&[&"rescue", &"--simulate", &map, &"--json"]).exits(1).json();
+    assert_eq!(sectors(&json["bad"]), bad_sectors(), "{json}");
+    assert_eq!(json["recoverable"], LEN - bad_sectors().len() * 512);
 }
 
 fn killed_again_and_again() {

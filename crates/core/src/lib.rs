@@ -53,4 +53,4 @@ pub use outlet::{File, Outlet, PARTIAL, Partial, Stored, TAKEN};
 pub use ranges::RangeMap;
 pub use sink::{Checkpoint, Coded, CodedChunk, Encoder, Feed, Piece, PieceBody, Resumed, Seal, Sink, Written};
 pub use source::{Extents, Shape, Source, extents, in_range};
-pub use watch::{Event, Silent, Watch};
+pub use watch::{Event, Silent, Standing, Watch};

@@ -281,6 +281,15 @@ impl FileDisk {
     }
 }
 
+/// Takes the space for the first `len` bytes of the regular file at `path`, so that writing them cannot fail for want of it.
+pub fn reserve(path: &Path, len: u64) -> Result<()> {
+    if len == 0 {
+        return Ok(());
+    }
+    let fd = open_regular_for_writing(path)?;
+    fallocate(&fd, FallocateFlags::empty(), 0, len).map_err(|e| fault::preparing(path, "reserve space for", e))
+}
+
 impl Source for FileDisk {
     fn len(&self) -> u64 {
         self.len

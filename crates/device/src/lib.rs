@@ -23,6 +23,7 @@ mod positional;
 mod presence;
 #[cfg(test)]
 mod recorded;
+pub mod reset;
 mod stack;
 mod sysfs;
 mod target;

@@ -5,6 +5,7 @@
 mod cli;
 mod output;
 mod report;
+mod standing;
 mod watch;
 
 use std::process::ExitCode;

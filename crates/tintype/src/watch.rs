@@ -1,6 +1,7 @@
 //! Shows progress, keeps the log, and hears the signals.
 
 use crate::cli::{Common, ProgressKind};
+use crate::standing;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -9,7 +10,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tintype_core::{Error, Event, Result, Watch, human_size};
+use tintype_core::{Error, Event, Result, Standing, Watch, human_size};
 
 static STOP: AtomicBool = AtomicBool::new(false);
 
@@ -42,6 +43,9 @@ fn is_ignored(signal: i32) -> bool {
 /// How often progress is told in JSON.
 const JSON_EVERY: Duration = Duration::from_millis(500);
 
+/// How often a log hears how a rescue stands.
+const LOG_EVERY: Duration = Duration::from_secs(10);
+
 /// The watch of the command line.
 pub struct Teller {
     progress: ProgressKind,
@@ -59,6 +63,16 @@ struct Stage {
     since: Option<Instant>,
     told: Option<Instant>,
     done: u64,
+    // Of a rescue: its pass, and when the log heard of it.
+    pass: &'static str,
+    logged: Option<Instant>,
+    // Set once words have taken the place of the bar.
+    words: bool,
+}
+
+/// How wide the terminal is that progress is shown on.
+fn console_columns() -> u16 {
+    rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| size.ws_col)
 }
 
 impl Teller {
@@ -89,10 +103,49 @@ impl Teller {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn log(&self, text: &str) {
+    /// Appends an event to the log, with the time.
+    fn log(&self, event: serde_json::Value) {
         if let Some(log) = &self.log {
+            let mut line = serde_json::json!({"time": tintype_engine::report::now()});
+            if let (Some(line), serde_json::Value::Object(event)) = (line.as_object_mut(), event) {
+                line.extend(event);
+            }
             let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-            let _ = writeln!(log, "{} {text}", tintype_engine::report::now());
+            let _ = writeln!(log, "{line}");
+        }
+    }
+
+    /// How a rescue stands: as a text with a map on a terminal, as JSON, and now and then in the log.
+    fn standing(&self, standing: &Standing) {
+        let mut stage = self.stage();
+        let changed = stage.pass != standing.pass;
+        stage.pass = standing.pass;
+        if let Some(bar) = stage.bar.clone() {
+            if !std::mem::replace(&mut stage.words, true)
+                && let Ok(style) = ProgressStyle::with_template("{msg}")
+            {
+                bar.set_style(style);
+            }
+            let columns = usize::from(console_columns()).saturating_sub(1).max(20);
+            bar.set_message(standing::lines(standing, columns, standing::Paint::of_stderr()));
+            bar.tick();
+        }
+        let json =
+            self.progress == ProgressKind::Json && (changed || stage.told.is_none_or(|t| t.elapsed() >= JSON_EVERY));
+        if json {
+            stage.told = Some(Instant::now());
+        }
+        let log = self.log.is_some() && (changed || stage.logged.is_none_or(|t| t.elapsed() >= LOG_EVERY));
+        if log {
+            stage.logged = Some(Instant::now());
+        }
+        stage.done = standing.rescued;
+        drop(stage);
+        if json {
+            self.json(standing::json(standing, standing::Cells::Shown));
+        }
+        if log {
+            self.log(standing::json(standing, standing::Cells::Left));
         }
     }
 
@@ -190,17 +243,25 @@ impl Watch for Teller {
     fn event(&self, event: &Event) {
         match event {
             Event::Begin { title, total } => {
-                self.log(title);
+                self.log(serde_json::json!({"event": "begin", "title": title, "total": total}));
                 self.begin(title, *total);
             }
             Event::Progress { done, lost } => self.progress(*done, *lost),
-            Event::End => self.end(),
+            Event::Standing(standing) => self.standing(standing),
+            Event::Read { offset, len, good, seconds } => self.log(serde_json::json!({
+                "event": if good < len { "failed_read" } else { "read" },
+                "offset": offset, "len": len, "good": good, "seconds": seconds,
+            })),
+            Event::End => {
+                self.log(serde_json::json!({"event": "end"}));
+                self.end();
+            }
             Event::Note(text) => {
-                self.log(text);
+                self.log(serde_json::json!({"event": "note", "message": text}));
                 self.say("note", text);
             }
             Event::Warning(text) => {
-                self.log(&format!("warning: {text}"));
+                self.log(serde_json::json!({"event": "warning", "message": text}));
                 self.say("warning", &format!("warning: {text}"));
             }
         }

@@ -210,7 +210,7 @@ fn inside(volume: &Volume, ranges: &RangeMap<()>, left: &mut RangeMap<()>, hurt:
 
 /// Where a partition table and its copy lie.
 fn table_ranges(table: &tintype_volumes::tables::Table, len: u64) -> Vec<(&'static str, std::ops::Range<u64>)> {
-    use tintype_volumes::tables::{Kind, Role};
+    use tintype_volumes::tables::Kind;
     let sector = u64::from(table.sector);
     // A table of 128 entries of 128 bytes, as everybody writes it.
     let entries = (128u64 * 128).next_multiple_of(sector);
@@ -220,9 +220,9 @@ fn table_ranges(table: &tintype_volumes::tables::Table, len: u64) -> Vec<(&'stat
             ("copy of the partition table", (len / sector * sector).saturating_sub(sector + entries)..len),
         ],
         Kind::Mbr => {
-            let records = table.partitions.iter().filter(|p| p.role == Role::Extended && p.offset < len);
+            let records = table.records.iter().filter(|record| **record < len);
             std::iter::once(("partition table", 0..sector.min(len)))
-                .chain(records.map(|p| ("partition table", p.offset..(p.offset + sector).min(len))))
+                .chain(records.map(|record| ("partition table", *record..(record + sector).min(len))))
                 .collect()
         }
     }

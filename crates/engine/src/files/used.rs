@@ -55,6 +55,21 @@ pub fn used(source: &dyn Source, volumes: &Volumes) -> (RangeMap<()>, Vec<Part>)
     (used, parts)
 }
 
+/// The same for the order of reading only: see [`FileSystem::likely_used`].
+///
+/// [`FileSystem::likely_used`]: tintype_volumes::filesystems::FileSystem::likely_used
+pub fn likely(source: &dyn Source, volumes: &Volumes) -> RangeMap<()> {
+    let mut used = RangeMap::new();
+    used.set(0..source.len(), ());
+    for volume in volumes.open.iter().filter(|volume| !overlaps(volumes, volume)) {
+        used.clear(volume.offset..volume.offset + volume.len);
+        for (range, ()) in volume.fs.likely_used().within(0..volume.len) {
+            used.set(volume.offset + range.start..volume.offset + range.end, ());
+        }
+    }
+    used
+}
+
 /// True if another partition, or the records of logical ones, lies in a volume.
 fn overlaps(volumes: &Volumes, volume: &Volume) -> bool {
     let Some(table) = &volumes.table else { return false };

@@ -1,6 +1,7 @@
 //! A map as cells on a screen.
 
 use super::Domain;
+use std::ops::Range;
 use tintype_core::mapfile::{Mapfile, Status};
 
 /// A map drawn.
@@ -22,17 +23,21 @@ const LOUDEST: [Status; 5] = [Status::Bad, Status::NonScraped, Status::NonTrimme
 /// A cell is finished only if every byte of it that is meant is; otherwise it shows the worst of what it stands for.
 pub fn draw(map: &Mapfile, domain: &Domain, most: usize) -> Drawing {
     let range = map.range();
-    let (start, end) = (range.start.max(domain.start()), range.end.min(domain.end()));
-    let len = end.saturating_sub(start);
+    cells(range.start.max(domain.start())..range.end.min(domain.end()), domain.pieces(map), most)
+}
+
+/// The same of `pieces`, all of which lie inside `span`.
+pub fn cells(span: Range<u64>, pieces: impl Iterator<Item = (Range<u64>, Status)>, most: usize) -> Drawing {
+    let len = span.end.saturating_sub(span.start);
     let cell = len.div_ceil(most.max(1) as u64).max(1);
     let mut seen = vec![[false; Status::ALL.len()]; usize::try_from(len.div_ceil(cell)).unwrap_or(0)];
-    for (piece, status) in domain.pieces(map) {
-        let first = ((piece.start - start) / cell) as usize;
-        let last = ((piece.end - 1 - start) / cell) as usize;
+    for (piece, status) in pieces {
+        let first = ((piece.start - span.start) / cell) as usize;
+        let last = ((piece.end - 1 - span.start) / cell) as usize;
         for seen in &mut seen[first..=last] {
             seen[status as usize] = true;
         }
     }
     let loudest = |seen: [bool; Status::ALL.len()]| LOUDEST.into_iter().find(|s| seen[*s as usize]);
-    Drawing { offset: start, cell, cells: seen.into_iter().map(loudest).collect() }
+    Drawing { offset: span.start, cell, cells: seen.into_iter().map(loudest).collect() }
 }

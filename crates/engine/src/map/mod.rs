@@ -1,14 +1,16 @@
 //! `map`: what can be done with mapfiles.
 //!
 //! Everything here is a value of maps: read with [`read`], restricted to a [`Domain`], combined by [`algebra`], told by [`stats`]
-//! and [`draw`], turned into other forms and back by [`forms`]. [`gather`] makes one image of several rescues, and [`save`] writes what
-//! came of it.
+//! and [`draw`], turned into other forms and back by [`forms`]. [`gather`] makes one image of several rescues, [`fill`]
+//! writes over what was lost, [`generate`] guesses a map that was lost, and [`save`] writes what came of it.
 
 pub mod algebra;
 mod domain;
 pub mod draw;
+pub mod fill;
 pub mod forms;
 pub mod gather;
+pub mod generate;
 pub mod save;
 pub mod stats;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Where an earlier run stopped, whoever made it; refuses what does not belong together.
 
 use super::log::{self, Found};
+use super::target::{Old, Target};
 use super::{Fate, Ledger, Status};
 use crate::identity::SourceId;
 use std::path::{Path, PathBuf};
@@ -72,11 +73,20 @@ pub(super) enum There {
 
 impl Begun {
     /// What is known of a rescue of the drive `id` of `len` bytes into `image`.
-    pub fn at(site: &Site, id: &SourceId, len: u64, image: &Path, there: There) -> Result<Self> {
-        let begun = known(site, id, len, image, there).map_err(|e| e.in_folder(&site.folder))?;
+    pub fn at(site: &Site, id: &SourceId, len: u64, target: &Target, there: There) -> Result<Self> {
+        let image = &target.path;
+        let begun = known(site, id, len, target, there).map_err(|e| e.in_folder(&site.folder))?;
         let (Begun::FromMap(ledger, _) | Begun::FromJournal(ledger, _)) = &begun else { return Ok(begun) };
         let map = site.folder.join(&site.map);
+        if target.old == Old::Truncate {
+            return Err(Error::denied(format!(
+                "is not emptied: {} says that some of it was rescued; move the map away to begin anew",
+                map.display()
+            ))
+            .in_path(image));
+        }
         let finished = ledger.iter().filter(|(_, f)| f.status == Status::Finished).map(|(r, _)| r.end).max();
+        let finished = finished.map(|end| target.place(end)).transpose()?;
         match (there, finished) {
             (There::Nothing, Some(_)) => Err(Error::denied(format!(
                 "does not exist, but {} says that some of it was rescued; name the right image, or another map",
@@ -93,7 +103,7 @@ impl Begun {
     }
 }
 
-fn known(site: &Site, id: &SourceId, len: u64, image: &Path, there: There) -> Result<Begun> {
+fn known(site: &Site, id: &SourceId, len: u64, target: &Target, there: There) -> Result<Begun> {
     let journal = site.journal();
     let text = site.text()?;
     let found = log::read(&*site.outlet, &journal)?;
@@ -101,11 +111,12 @@ fn known(site: &Site, id: &SourceId, len: u64, image: &Path, there: There) -> Re
     if text.is_none() && found.is_none() {
         return match there {
             There::Nothing | There::File(0) | There::Drive => Ok(Begun::Anew),
+            There::File(_) if target.old != Old::Refuse => Ok(Begun::Anew),
             There::File(_) => Err(Error::denied(format!(
                 "exists already, and there is no mapfile {} that says what it holds; name its mapfile, or another image",
                 map.display()
             ))
-            .in_path(image)),
+            .in_path(&target.path)),
         };
     }
     let Some(mut found) = found else {

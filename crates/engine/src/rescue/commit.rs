@@ -7,7 +7,7 @@ use crate::report::now;
 use std::io::{BufWriter, Write};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tintype_codec::checksum::Crc32;
@@ -22,6 +22,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Batch {
     pub marks: RangeMap<Fate>,
     pub pass: Option<Pass>,
+    /// Told when the mapfile was written after all this.
+    pub save: Option<SyncSender<()>>,
 }
 
 /// What was made in the background, whole and durable, under the name of [`fresh`].
@@ -81,7 +83,15 @@ impl Committer {
         self.give_name(made.join())?;
         loop {
             match batches.recv_timeout(LOOK.min(self.cadence.map)) {
-                Ok(batch) => self.commit(batch)?,
+                Ok(mut batch) => {
+                    let save = batch.save.take();
+                    self.commit(batch)?;
+                    if let Some(done) = save {
+                        self.finish()?;
+                        // Who waited may have gone.
+                        let _ = done.send(());
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
@@ -181,7 +191,7 @@ fn write_map(outlet: &dyn Outlet, name: &str, fates: &RangeMap<Fate>, heading: &
     let phase = match pass {
         _ if fates.iter().all(|(_, f)| f.status == Status::Finished) => Phase::Finished,
         // Sweeping has a sign of its own since ddrescue 1.30; all versions know this one.
-        Pass::Copy | Pass::Back | Pass::Sweep | Pass::Enclose | Pass::Rest => Phase::Copying,
+        Pass::Copy | Pass::Slow | Pass::Back | Pass::Sweep | Pass::Enclose | Pass::Rest => Phase::Copying,
         Pass::Trim => Phase::Trimming,
         Pass::Scrape => Phase::Scraping,
         Pass::Retry => Phase::Retrying,

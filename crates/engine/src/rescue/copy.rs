@@ -2,7 +2,7 @@
 
 use super::Status;
 use super::geometry::{Guess, Stripe};
-use super::passes::Rescue;
+use super::passes::{Rescue, Skip};
 use super::yields::Yield;
 use std::ops::Range;
 use tintype_core::Result;
@@ -16,6 +16,16 @@ const COMPANY: u64 = 64 << 10;
 
 /// Into holes reads are as long as what they bring divided by this: the one that fails leaves half of it behind.
 const LEFT_IN_HOLES: u64 = 16;
+
+/// What becomes of places where good reads are slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slow {
+    Later,
+    Now,
+}
+
+/// One slow read makes a place slow where that often went on, or ended in a failure; else it takes two in a row.
+const GOES_ON: f64 = 0.6;
 
 /// Holes between failures are looked into while that share of the looks finds something good.
 const PROBE: f64 = 0.3;
@@ -33,49 +43,82 @@ struct Jump {
     tried: Option<usize>,
     // Good bytes since the last failure.
     run: u64,
-    // What is left after the next failure where they stand alone.
+    // How far to go after the next read that is slower than was asked for.
+    slow: u64,
+    // What is left at least after a failure where they stand alone, and what after the next one.
+    least: u64,
     company: u64,
     // Where the failures that belong together began, and how many they are.
     chain: Option<(Range<u64>, u32)>,
 }
 
-fn first_jump(len: u64) -> u64 {
-    (len / 512).clamp(64 << 10, 64 << 20)
+fn first_jump(len: u64, unit: u64) -> u64 {
+    (len / 512).clamp(64 << 10, 64 << 20).next_multiple_of(unit)
 }
 
 impl Jump {
-    fn new(len: u64, unit: u64) -> Self {
-        let first = first_jump(len).next_multiple_of(unit);
-        let most = (len / 100).max(first).next_multiple_of(unit);
+    fn new(len: u64, unit: u64, skip: Skip) -> Self {
+        let first = skip.first.unwrap_or(first_jump(len, unit)).next_multiple_of(unit);
+        let most = match first {
+            0 => 0,
+            _ => skip.most.unwrap_or(len / 100).max(first).next_multiple_of(unit),
+        };
         let lengths = std::iter::successors(Some(first), |l| (*l < most).then(|| (l * 4).min(most)));
         Jump {
-            over: first,
+            over: first.max(unit),
+            slow: first,
             lengths: lengths.map(|l| (l, Yield::expecting(0.5, 2.0))).collect(),
             tried: None,
             run: 0,
-            company: COMPANY,
+            least: COMPANY.max(unit),
+            company: COMPANY.max(unit),
             chain: None,
         }
     }
 
+    /// How far to go ahead where reading is slow.
+    fn slow(&mut self) -> u64 {
+        let now = self.slow;
+        self.slow = (now * 2).min(self.lengths.last().map_or(now, |(most, _)| *most));
+        now
+    }
+
     /// Nothing that was seen belongs to what comes next; how long jumps have to be stays known.
     fn anew(&mut self) {
-        (self.tried, self.run, self.company, self.chain) = (None, 0, COMPANY, None);
+        (self.tried, self.run, self.company, self.chain) = (None, 0, self.least, None);
     }
 
     fn good(&mut self, bytes: u64) {
         self.run += bytes;
-        self.company = COMPANY;
+        self.company = self.least;
         if self.run >= self.over {
             self.chain = None;
+            self.slow = self.lengths.first().map_or(0, |(first, _)| *first);
             if let Some(tried) = self.tried.take() {
                 self.lengths[tried].1.count(true);
             }
         }
     }
 
-    /// How far to go after one more failure: the shortest that is long enough, and longer than what was tried in vain.
+    /// How far to go after one more failure.
     fn failed(&mut self, range: &Range<u64>) -> u64 {
+        let next = self.longer();
+        match &mut self.chain {
+            Some((_, count)) => *count += 1,
+            // Where long jumps have to be made the failure is no single one.
+            None => self.chain = Some((range.clone(), 1 + next as u32)),
+        }
+        self.lengths[next].0
+    }
+
+    /// How far to go around a slow place.
+    fn around(&mut self) -> u64 {
+        let next = self.longer();
+        self.lengths[next].0
+    }
+
+    /// The shortest length that is long enough, and longer than what was tried in vain.
+    fn longer(&mut self) -> usize {
         self.run = 0;
         let last = self.lengths.len() - 1;
         let least = match self.tried {
@@ -87,12 +130,7 @@ impl Jump {
         };
         let next = (least..=last).find(|i| self.lengths[*i].1.share() >= LONG_ENOUGH).unwrap_or(last);
         self.tried = Some(next);
-        match &mut self.chain {
-            Some((_, count)) => *count += 1,
-            // Where long jumps have to be made the failure is no single one.
-            None => self.chain = Some((range.clone(), 1 + next as u32)),
-        }
-        self.lengths[next].0
+        next
     }
 
     /// An error that stands alone: how much to leave behind it.
@@ -130,12 +168,30 @@ impl Rescue<'_> {
         1 << size.ilog2()
     }
 
-    /// Forwards over everything that was not tried.
+    /// Forwards over everything that was not tried, around places where reads are slow.
     pub(super) fn copy(&mut self) -> Result<()> {
+        self.forwards(Slow::Later)
+    }
+
+    /// Forwards over what was left because it reads slowly: good data comes before it.
+    pub(super) fn slow(&mut self) -> Result<()> {
+        // Stripes are expected behind the last one.
+        self.geometry.forget();
+        self.forwards(Slow::Now)
+    }
+
+    fn forwards(&mut self, slow: Slow) -> Result<()> {
         let mut at = 0;
-        let mut jump = Jump::new(self.ledger.len(), self.plan.unit);
+        // Whether reads were slow just now, and whether it is to be seen if that goes on.
+        let (mut slowly, mut watched) = (false, false);
+        let mut jump = Jump::new(self.ledger.len(), self.plan.unit, self.plan.skip);
         let mut landed = false;
+        let mut left = Vec::new();
         while let Some(hole) = self.ledger.next(Status::NonTried, at) {
+            if slow == Slow::Now && at <= hole.start && !self.good_before(hole.start) {
+                at = hole.end;
+                continue;
+            }
             at = at.max(hole.start);
             let mut size = self.read_size();
             let mut limit = hole.end;
@@ -171,8 +227,34 @@ impl Rescue<'_> {
             let end = self.aligned_end(at, size, limit);
             self.drive.ahead(size, limit);
             let good = self.attempt(at..end)?;
+            let pace = match good {
+                true => self.latency.good(end - at, self.took),
+                false => {
+                    self.latency.anew();
+                    None
+                }
+            };
+            if watched && (!good || pace.is_some()) {
+                self.trouble.count(!good || pace == Some(true));
+                watched = false;
+            }
+            if slow == Slow::Later && pace == Some(true) {
+                at = end;
+                if slowly || self.trouble.share() > GOES_ON {
+                    at = (end + jump.around()).min(hole.end);
+                    landed = false;
+                } else {
+                    watched = true;
+                }
+                slowly = true;
+                continue;
+            }
             if good {
-                jump.good(end - at);
+                slowly &= pace.is_none();
+                let below = self.drive.slow();
+                if !below {
+                    jump.good(end - at);
+                }
                 if std::mem::take(&mut landed)
                     && let Some((first, count)) = jump.chain.clone()
                     && self.landed(first, count, at)?
@@ -180,6 +262,10 @@ impl Rescue<'_> {
                     jump.chain = None;
                 }
                 at = end;
+                if below {
+                    at = at.saturating_add(jump.slow()).min(hole.end);
+                    left.push(end..at);
+                }
                 continue;
             }
             if jump.run > 0 || jump.chain.is_none() {
@@ -199,12 +285,29 @@ impl Rescue<'_> {
             }
             if self.stand_alone() {
                 // Errors stand alone here: what comes soon is good.
-                at = (end.next_multiple_of(COMPANY) + jump.alone(at..end)).min(hole.end);
+                let company = jump.alone(at..end);
+                at = match self.plan.skip.first {
+                    Some(0) => end,
+                    _ => (end.next_multiple_of(jump.least) + company).min(hole.end),
+                };
                 landed = false;
                 continue;
             }
             at = (end + jump.failed(&(at..end))).min(hole.end);
             landed = true;
+        }
+        self.read_slow(left)
+    }
+
+    /// What was left out because it is slow: forwards, until something fails.
+    fn read_slow(&mut self, left: Vec<Range<u64>>) -> Result<()> {
+        for gap in left {
+            if let Some(hole) = self.ledger.next(Status::NonTried, gap.start) {
+                let hole = hole.start.max(gap.start)..hole.end.min(gap.end);
+                if !hole.is_empty() {
+                    self.forward(hole, self.read_size())?;
+                }
+            }
         }
         Ok(())
     }
@@ -220,7 +323,8 @@ impl Rescue<'_> {
             // Was it a single error? The first few times it is worth looking.
             if self.isolated.is_young() {
                 let end = self.forward(gap.clone(), self.read_size().min(64 << 10))?;
-                self.isolated.count(end == gap.end);
+                let soon = first_jump(self.ledger.len(), self.plan.unit) / 4;
+                self.isolated.count(end - gap.start >= soon.min(gap.end - gap.start));
             }
             return Ok(false);
         }
@@ -300,7 +404,7 @@ impl Rescue<'_> {
         for hole in holes {
             if !self.good_after(hole.end) {
                 // Two jumps came down badly; it is too long to be bad all over.
-                if hole.end - hole.start >= first_jump(self.ledger.len()) && probes.share() > PROBE {
+                if hole.end - hole.start >= first_jump(self.ledger.len(), self.plan.unit) && probes.share() > PROBE {
                     probes.count(self.probe(hole)?);
                 }
                 continue;

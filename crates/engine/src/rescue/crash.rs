@@ -2,15 +2,19 @@
 //! the rescue goes on.
 
 use super::begin::{Begun, Site, There};
-use super::job::{Limits, Real, take_up};
+use super::handling::Handling;
+use super::job::take_up;
 use super::keeper::{Cadence, Keeper, Place, Zeros};
+use super::limits::Limits;
 use super::log::Header;
 use super::reader::Reader;
+use super::real::{Direction, Real, Tools};
+use super::suspect::Suspicions;
+use super::target::Target;
 use super::{Fate, Plan, Rescue, Status};
 use crate::identity::SourceId;
 use proptest::prelude::*;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
@@ -153,7 +157,7 @@ fn known(outlet: Arc<dyn Outlet>, source: &dyn Source) -> Result<Begun> {
         false => There::Nothing,
     };
     let id = SourceId::of("drive", None, Some(source));
-    Begun::at(&site(outlet), &id, source.len(), Path::new("t.img"), there)
+    Begun::at(&site(outlet), &id, source.len(), &Target::new("t.img"), there)
 }
 
 /// One run; returns what is durable at its end.
@@ -186,7 +190,18 @@ fn run(outlet: Arc<dyn Outlet>, source: Arc<dyn Source>, how: How) -> Result<Ran
     };
     let plan = Plan { longest: 8192, exhaustive: true, retries: 1, ..Plan::new(512, 512) };
     let reader = Reader::new(source, Duration::from_secs(60));
-    let mut real = Real::new(reader, Keeper::spawn(place), &plan, &ledger, Limits::default(), how.watch);
+    let mut real = Real::new(Tools {
+        reader,
+        keeper: Keeper::spawn(place),
+        handling: Handling::default(),
+        limits: Limits::default(),
+        watch: how.watch,
+        suspicions: Suspicions::new(plan.sector, 0.0, None),
+        direction: Direction::Forwards,
+        areas: 0,
+        longest: plan.longest,
+        sector: plan.sector,
+    });
     let ran = Rescue::new(&mut real, ledger, plan).run();
     let kept = real.keeper.finish()?.expect("it was not finished before");
     match ran {
@@ -371,7 +386,7 @@ fn a_drive_is_known_by_its_serial_number_whatever_it_is_called() {
     let source = Sick::new(LEN, &BAD);
     let folder = half_way(&source);
     let site = site(Arc::new(folder));
-    let begin = |id: &SourceId| Begun::at(&site, id, LEN, Path::new("t.img"), There::File(LEN));
+    let begin = |id: &SourceId| Begun::at(&site, id, LEN, &Target::new("t.img"), There::File(LEN));
     let id = SourceId::of("/dev/other", None, Some(&*source));
     assert!(matches!(begin(&id), Ok(Begun::FromJournal(..))), "a drive that was renamed is found again");
     for other in [
@@ -400,7 +415,7 @@ fn another_target_drive_is_refused() {
     let watch = Silent::default();
     take_up(Begun::Anew, &site, header("T1"), LEN, &watch).unwrap();
     let again = || {
-        Begun::at(&site, &header("T1").source, LEN, Path::new("/dev/target"), There::Drive)
+        Begun::at(&site, &header("T1").source, LEN, &Target::new("/dev/target"), There::Drive)
             .expect("its journal is read")
     };
     let e = take_up(again(), &site, header("T2"), LEN, &watch).err().expect("it is refused");

@@ -1,12 +1,16 @@
 //! Opens the drive that is to be rescued.
 
+use super::ladder::{Laddered, Patience, Rungs, Step};
+use super::prepare::{self, Prepared};
 use crate::open::{Medium, medium_of};
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
-use tintype_core::{Error, Event, Result, Source, Watch};
-use tintype_device::passthrough::{Channel, Commanded, Dialect};
-use tintype_device::{block, file};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tintype_core::{Error, Event, Identity, Result, Silent, Source, Watch, human_size};
+use tintype_device::passthrough::{Channel, Commanded, Consent, Dialect, defects};
+use tintype_device::reset::{self, Handles};
+use tintype_device::{attachment, block, file};
 
 /// Whether a drive is read by its own commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +34,10 @@ pub struct OpenDrive {
     pub deadline: Duration,
     /// The same drive, where it is read by its own commands.
     pub commanded: Option<Arc<Commanded>>,
+    /// What it says it cannot read, where it was asked.
+    pub known: Vec<Range<u64>>,
+    /// The same drive, if it is one.
+    block: Option<Arc<block::BlockSource>>,
 }
 
 /// Opens the drive or file at `path`, whose reads may take `timeout`.
@@ -41,7 +49,7 @@ pub fn open_drive(path: &Path, how: Passthrough, timeout: Duration, watch: &dyn 
         }
         Medium::File => {
             let source = Arc::new(file::Uncached::open(path)?);
-            return Ok(OpenDrive { source, deadline: timeout, commanded: None });
+            return Ok(OpenDrive { source, deadline: timeout, commanded: None, known: Vec::new(), block: None });
         }
         Medium::Folder => return Err(Error::usage("is a folder, no drive").in_path(path)),
     };
@@ -76,8 +84,204 @@ pub fn open_drive(path: &Path, how: Passthrough, timeout: Duration, watch: &dyn 
                 source: Arc::clone(&commanded) as Arc<dyn Source>,
                 deadline: timeout.saturating_add(RECOVERY),
                 commanded: Some(commanded),
+                known: Vec::new(),
+                block: Some(drive),
             }
         }
-        None => OpenDrive { source: drive, deadline: timeout, commanded: None },
+        None => OpenDrive {
+            source: Arc::clone(&drive) as _,
+            deadline: timeout,
+            commanded: None,
+            known: Vec::new(),
+            block: Some(drive),
+        },
     })
+}
+
+/// What may be done to a drive besides reading it.
+#[derive(Clone, Debug, Default)]
+pub struct Treatment {
+    /// What to do when it does not answer.
+    pub steps: Vec<Step>,
+    /// The command that switches its power off and on.
+    pub power: Option<String>,
+    /// Whether its settings are changed for the time being.
+    pub settings: Settings,
+    /// Whether it is asked for its lists of defects.
+    pub lists: Lists,
+}
+
+/// Whether a drive is asked for its lists of defects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lists {
+    /// Before anything is read.
+    #[default]
+    Asked,
+    /// It is only read.
+    Unasked,
+}
+
+/// Whether settings of a drive are changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Settings {
+    /// They stay as they are.
+    #[default]
+    Kept,
+    /// They are changed, and put back.
+    Prepared,
+}
+
+/// How long a drive may take to come back after a step of the ladder: disks spin up in up to half a minute, boards boot.
+const COME_BACK: Duration = Duration::from_secs(90);
+
+/// The same as [`open_drive`], with the treatment it is to have. `record` is where its settings are kept as long as they are changed; what a
+/// run that was killed left there is put back first, also where nothing is to be changed now.
+pub fn open_treated(
+    path: &Path,
+    how: Passthrough,
+    timeout: Duration,
+    treatment: &Treatment,
+    record: &Path,
+    watch: &Arc<dyn Watch>,
+) -> Result<(OpenDrive, Option<Arc<Prepared>>)> {
+    let mut drive = open_drive(path, how, timeout, &**watch)?;
+    let prepared = match (&drive.commanded, treatment.settings) {
+        (Some(commanded), Settings::Prepared) => {
+            let prepared = Prepared::begin(Arc::clone(commanded), record, Arc::clone(watch), Consent::given())?;
+            Some(Arc::new(prepared))
+        }
+        (None, Settings::Prepared) => {
+            return Err(Error::unsupported(
+                "takes no commands, so its settings cannot be changed; leave out --prepare",
+            )
+            .in_path(path));
+        }
+        (Some(commanded), Settings::Kept) => {
+            prepare::put_back(commanded, record, &**watch)?;
+            None
+        }
+        (None, Settings::Kept) => None,
+    };
+    if let (Some(commanded), Lists::Asked) = (&drive.commanded, treatment.lists) {
+        drive.known = known(commanded, &**watch);
+    }
+    if !treatment.steps.is_empty() {
+        let Some(block) = drive.block.clone() else {
+            return Err(Error::usage("is a file, which cannot be reset").in_path(path));
+        };
+        let patience = Patience { read: drive.deadline, answer: QUESTION, find: COME_BACK };
+        let rungs = Real {
+            handles: Mutex::new(Handles::of(&block)),
+            identity: block.facts().identity.clone(),
+            len: block.len(),
+            partition: attachment::of(path).partition.parse().ok(),
+            how,
+            timeout,
+            power: treatment.power.clone(),
+            prepared: prepared.clone(),
+            path: path.to_path_buf(),
+        };
+        let steps = treatment.steps.clone();
+        drive.deadline = Laddered::longest(steps.len(), &patience).saturating_add(timeout);
+        drive.source = Arc::new(Laddered::new(drive.source, steps, Box::new(rungs), patience, Arc::clone(watch)));
+    }
+    Ok((drive, prepared))
+}
+
+/// What the drive says it cannot read. That it does not tell is no reason not to go on.
+fn known(drive: &Commanded, watch: &dyn Watch) -> Vec<Range<u64>> {
+    let lists = match defects::known(drive.channel(), u64::from(drive.shape().sector), drive.len()) {
+        Ok(lists) => lists,
+        Err(e) => {
+            watch.event(&Event::Note(format!("the drive was not asked for its defects: {}", e.chain())));
+            return Vec::new();
+        }
+    };
+    for (list, ranges) in &lists {
+        let bytes: u64 = ranges.iter().map(|r| r.end - r.start).sum();
+        watch.event(&Event::Note(format!(
+            "the {} of the drive names {} in {} places; these are left for later",
+            list.name(),
+            human_size(bytes),
+            ranges.len()
+        )));
+    }
+    lists.into_iter().flat_map(|(_, ranges)| ranges).collect()
+}
+
+/// How long a drive may take to say anything at all.
+const QUESTION: Duration = Duration::from_secs(30);
+
+/// A drive that is really there.
+struct Real {
+    handles: Mutex<Handles>,
+    identity: Identity,
+    len: u64,
+    partition: Option<u32>,
+    how: Passthrough,
+    timeout: Duration,
+    power: Option<String>,
+    prepared: Option<Arc<Prepared>>,
+    path: PathBuf,
+}
+
+impl Rungs for Real {
+    fn take(&self, step: Step) -> Result<String> {
+        let handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let done = match step {
+            Step::Device => handles.reset_device()?,
+            Step::Link => handles.reset_link()?,
+            Step::Power => {
+                let command = self.power.as_deref().ok_or_else(|| Error::usage("there is no command for the power"))?;
+                self.run(command)?;
+                let mut done = vec![format!("{command} was run")];
+                done.extend(handles.rescan().unwrap_or_default());
+                done
+            }
+        };
+        match done.is_empty() {
+            true => Err(Error::unsupported("the kernel has nothing for this drive")),
+            false => Ok(done.join(", ")),
+        }
+    }
+
+    fn find(&self) -> Option<Arc<dyn Source>> {
+        // A drive without a number can only be looked for where it was.
+        let nameless = self.identity.serial.is_empty() && self.identity.wwn.is_empty();
+        let path = match nameless {
+            true => self.path.clone(),
+            false => reset::find(&self.identity, self.len, self.partition)?,
+        };
+        let drive = open_drive(&path, self.how, self.timeout, &Silent::default()).ok()?;
+        let block = drive.block.filter(|b| b.facts().identity == self.identity || !nameless)?;
+        *self.handles.lock().unwrap_or_else(PoisonError::into_inner) = Handles::of(&block);
+        if let (Some(prepared), Some(commanded)) = (&self.prepared, &drive.commanded) {
+            prepared.apply_again(Arc::clone(commanded));
+        }
+        Some(drive.source)
+    }
+}
+
+impl Real {
+    /// Runs the command for the power; what it is about is in its environment.
+    fn run(&self, command: &str) -> Result<()> {
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", command]).env("TINTYPE_DRIVE", &self.path).env("TINTYPE_SERIAL", &self.identity.serial);
+        shell.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+        let mut child = shell.spawn().map_err(|e| Error::io("the command for the power cannot be run", e))?;
+        let began = Instant::now();
+        loop {
+            match child.try_wait().map_err(|e| Error::io("the command for the power is lost", e))? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => return Err(Error::new(tintype_core::Kind::Io, format!("{command}: {status}"))),
+                None if began.elapsed() > COME_BACK => {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    let seconds = COME_BACK.as_secs();
+                    return Err(Error::new(tintype_core::Kind::Io, format!("{command} did not end in {seconds} s")));
+                }
+                None => std::thread::sleep(Duration::from_millis(100)),
+            }
+        }
+    }
 }

@@ -1,25 +1,30 @@
 //! A rescue from a real drive into a real file or drive.
 
+use super::afresh::{Afresh, Wanted};
 use super::begin::{Begun, Site, There};
-use super::keeper::{Cadence, Keeper, Place, Zeros};
+use super::commands::Console;
+use super::handling::Handling;
+use super::keeper::{Cadence, Keeper, Place};
+use super::known::leave_for_later;
+use super::limits::{Limits, Stop};
 use super::log::{Header, Log};
-use super::reader::{Around, Heard, Next, Reader};
-use super::{Drive, Fate, Ledger, Pass, Plan, Reply, Rescue, Status};
+use super::mirror::Mirror;
+use super::reader::{Around, Heard, Reader};
+use super::real::{Direction, Real, Tools};
+use super::suspect::{self, End, Suspect, Suspicions};
+use super::target::{Held, Start, Target};
+use super::{Ledger, Plan, Rescue, Status};
 use crate::identity::SourceId;
 use crate::map::Domain;
-use crate::open::{Medium, medium_of};
 use crate::report::{Range as Listed, now, program};
-use crate::target::Lock;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tintype_core::mapfile::Heading;
 use tintype_core::{Aligned, Disk, Error, Event, Kind, Result, Source, Watch};
-use tintype_device::disk::{BlockDisk, FileDisk};
 
 /// What to rescue.
 pub struct Request {
@@ -30,30 +35,35 @@ pub struct Request {
     /// Its bytes.
     pub source: Arc<dyn Source>,
     /// Where they go.
-    pub image: PathBuf,
+    pub target: Target,
     /// The mapfile; the journal lies beside it.
     pub map: PathBuf,
+    /// What the drive itself says it cannot read; it is left for the late passes.
+    pub known: Vec<Range<u64>>,
+    /// How old the mapfile may get.
+    pub map_interval: Duration,
     /// The bytes that are meant; sectors of which only a part is meant are read whole.
     pub domain: Domain,
+    /// What has to be so of an earlier run's map.
+    pub wanted: Wanted,
+    /// What becomes of its statuses.
+    pub afresh: Afresh,
+    /// Where a file system keeps data; zeros there are suspect.
+    pub expected: Option<Domain>,
     /// How to go about it.
     pub plan: Plan,
-    /// How long a read may take.
-    pub deadline: Duration,
+    /// From which end.
+    pub direction: Direction,
+    /// How the drive is treated.
+    pub handling: Handling,
     /// When to stop before the end.
     pub limits: Limits,
+    /// Says which ranges are read, one after the other; without it, all that is meant is.
+    pub console: Option<Console>,
     /// The command line, for the mapfile.
     pub command: Vec<String>,
     /// Shows the work, and says when to stop.
     pub watch: Arc<dyn Watch>,
-}
-
-/// When a rescue ends before it is done.
-#[derive(Clone, Debug, Default)]
-pub struct Limits {
-    /// Failed reads.
-    pub errors: Option<u64>,
-    /// Time since the start.
-    pub time: Option<Duration>,
 }
 
 /// What a rescue came to.
@@ -77,6 +87,10 @@ pub struct Rescued {
     pub bad: Vec<Listed>,
     /// Ranges that are meant and were not, or not finally, tried.
     pub unread: Vec<Listed>,
+    /// Ranges that were read and may be wrong all the same.
+    pub suspect: Vec<Suspect>,
+    /// Reads of this run that were made twice and compared.
+    pub checked_reads: u64,
     /// Reads of this run.
     pub reads: u64,
     /// Reads of this run that failed.
@@ -85,39 +99,38 @@ pub struct Rescued {
     pub hung_reads: u64,
     /// Why it ended before everything was tried, if it did.
     pub stopped: Option<String>,
+    /// The limit that ended it, by its name on the command line.
+    pub stopped_by: Option<String>,
     /// Seconds it took.
     pub seconds: f64,
 }
 
 /// Rescues. Ends early, with everything kept, when the watch says so or a limit is met.
-pub fn run(request: Request) -> Result<Rescued> {
-    let Request { locator, path, source, image, map, domain, plan, deadline, limits, command, watch } = request;
+pub fn run(mut request: Request) -> Result<Rescued> {
+    let console = request.console.take();
+    let Request { locator, path, source, target, map, map_interval, domain, wanted, afresh, .. } = &request;
+    let Request { expected, plan, direction, handling, limits, command, watch, .. } = &request;
     let clock = Instant::now();
     let len = source.len();
-    let domain = domain.in_units(plan.sector, len);
+    let domain = wanted.domain(domain.clone(), map, len)?.in_units(plan.sector, len);
     if domain.total() == 0 && len > 0 {
         return Err(Error::usage(format!("none of the {len} bytes of {locator} are meant")));
     }
-    let id = SourceId::of(&locator, path.as_deref(), Some(&*source));
-    let site = Site::of(&map)?;
-    let (begun, target) = match there(&image)? {
-        There::Nothing => {
-            Begun::at(&site, &id, len, &image, There::Nothing)?;
-            let target = Target::hold(&image, len)?;
-            // Another run may have begun in between.
-            (Begun::at(&site, &id, len, &image, there(&image)?)?, target)
-        }
-        _ => {
-            let target = Target::hold(&image, len)?;
-            (Begun::at(&site, &id, len, &image, there(&image)?)?, target)
-        }
-    };
+    let id = SourceId::of(locator, path.as_deref(), Some(&**source));
+    let site = Site::of(map)?;
+    let known = || Begun::at(&site, &id, len, target, target.there()?);
+    if target.there()? == There::Nothing {
+        known()?;
+    }
+    let held = Held::of(target, len, &domain)?;
+    // What was known before may have changed until it was held.
+    let begun = known()?;
     let header = Header {
         program: program(),
         started: now(),
         source: id.clone(),
-        target: image.to_string_lossy().into_owned(),
-        medium: target.medium(&image),
+        target: target.path.to_string_lossy().into_owned(),
+        medium: held.medium(),
     };
     let head = Heading {
         program: program(),
@@ -125,49 +138,75 @@ pub fn run(request: Request) -> Result<Rescued> {
         started: header.started.clone(),
         ..Heading::default()
     };
+    let start = if matches!(begun, Begun::Anew) { Start::Anew } else { Start::GoingOn };
     let attached_anew = match &begun {
         Begun::FromJournal(_, found) => !found.header.source.same_attachment(&id),
         _ => false,
     };
-    let (mut ledger, log) = take_up(begun, &site, header, len, &*watch).map_err(|e| e.in_folder(&site.folder))?;
+    let (mut ledger, log) = take_up(begun, &site, header, len, &**watch).map_err(|e| e.in_folder(&site.folder))?;
     // The journal is there first: an image that has its length and no journal would be somebody else's.
-    let disk = target.disk(&image, len)?;
-    let mut reader = Reader::new(source, deadline);
-    if attached_anew && !resembles(&mut reader, &*disk, &ledger)? {
+    let disk = held.disk(start)?;
+    let mut reader = Reader::new(Arc::clone(source), handling.deadline);
+    if attached_anew && !resembles(&mut reader, &*disk, &ledger, &**watch)? {
         return Err(Error::denied(format!(
             "holds something else than what {} was begun with, and has no serial number to know it by; name the right drive, or \
              move the journal {} away to go on with the mapfile all the same",
-            image.display(),
+            target.path.display(),
             site.folder.join(site.journal()).display()
         ))
-        .in_path(&locator));
+        .in_path(locator));
     }
     let fates = ledger.fates().clone();
     ledger.restrict(&domain);
-    let outlet = Arc::clone(&site.outlet);
+    let changes = afresh.changes(&mut ledger);
+    leave_for_later(&mut ledger, &request.known, plan.unit);
     let place = Place {
-        target: disk,
-        zeros: target.zeros(),
-        outlet,
+        target: Arc::clone(&disk),
+        zeros: held.zeros(),
+        outlet: Arc::clone(&site.outlet),
         map: site.map.clone(),
         log,
         fates,
         head,
-        cadence: Cadence::default(),
+        cadence: Cadence { map: *map_interval, ..Cadence::default() },
     };
-    let mut drive = Real::new(reader, Keeper::spawn(place), &plan, &ledger, limits, Arc::clone(&watch));
+    let mut keeper = Keeper::spawn(place);
+    for (range, fate) in changes {
+        keeper.mark(range, fate)?;
+    }
     watch.event(&Event::Begin { title: "rescuing".into(), total: Some(ledger.meant()) });
-    let mut rescue = Rescue::new(&mut drive, ledger, plan);
-    let run = rescue.run();
+    let areas = ledger.areas(Status::Bad);
+    let mut drive = Real::new(Tools {
+        reader,
+        keeper,
+        handling: handling.clone(),
+        limits: limits.clone(),
+        watch: Arc::clone(watch),
+        suspicions: Suspicions::new(plan.sector, handling.check_reads, expected.clone()),
+        direction: *direction,
+        areas,
+        longest: plan.longest,
+        sector: plan.sector,
+    });
+    let (ledger, run) = passes(&mut drive, ledger, plan, *direction, console);
+    // What was sampled is compared whatever ended the run but a person, or a drive that is not to be read any more.
+    let run = run.and_then(|()| drive.check_reads(End::Yes));
     watch.event(&Event::End);
-    let ledger = rescue.ledger;
     // What was read is kept whatever ended the run.
     drive.keeper.finish()?;
-    let stopped = match run {
+    let found = std::mem::replace(&mut drive.suspicions, Suspicions::new(plan.sector, 0.0, None));
+    let checked_reads = found.checked;
+    let suspects = site.folder.join(format!("{}.suspect", site.map));
+    let suspect = found.finish(&suspect::load(&suspects)?, &ledger, &*disk);
+    suspect::save(&suspects, &suspect)?;
+    let stop: Option<Stop> = match run {
         Ok(()) => None,
-        Err(e) if e.kind() == Kind::Cancelled && drive.why.is_some() => drive.why.take(),
+        Err(e) if e.kind() == Kind::Cancelled && drive.stop.is_some() => drive.stop.take(),
         Err(e) => return Err(e),
     };
+    if let Some(stop) = &stop {
+        watch.event(&Event::Note(format!("stopped: {}", stop.why)));
+    }
     let listed = |wanted: &[Status]| -> Vec<Listed> {
         ledger
             .pieces()
@@ -176,8 +215,8 @@ pub fn run(request: Request) -> Result<Rescued> {
             .collect()
     };
     Ok(Rescued {
-        source: locator,
-        target: image.to_string_lossy().into_owned(),
+        source: locator.clone(),
+        target: target.path.to_string_lossy().into_owned(),
         map: map.to_string_lossy().into_owned(),
         size: len,
         domain: ledger.meant(),
@@ -185,17 +224,15 @@ pub fn run(request: Request) -> Result<Rescued> {
         statuses: Status::ALL.iter().map(|s| (s.name().to_owned(), ledger.total(*s))).collect(),
         bad: listed(&[Status::Bad]),
         unread: listed(&[Status::NonTried, Status::NonTrimmed, Status::NonScraped]),
-        reads: drive.reads,
-        failed_reads: drive.failed,
-        hung_reads: drive.hung,
-        stopped,
+        suspect,
+        checked_reads,
+        reads: drive.pace.reads,
+        failed_reads: drive.pace.failed,
+        hung_reads: drive.pace.hung,
+        stopped_by: stop.as_ref().map(|s| s.by.to_owned()),
+        stopped: stop.map(|s| s.why),
         seconds: clock.elapsed().as_secs_f64(),
     })
-}
-
-/// Bytes that were tried and are not there.
-fn lost(ledger: &Ledger) -> u64 {
-    ledger.meant() - ledger.total(Status::Finished) - ledger.total(Status::NonTried)
 }
 
 /// What is known, and the journal that goes on from there.
@@ -227,75 +264,34 @@ pub(super) fn take_up(begun: Begun, site: &Site, header: Header, len: u64, watch
     }
 }
 
-fn there(image: &Path) -> Result<There> {
-    match medium_of(image) {
-        Ok(Medium::File) => {
-            let meta = std::fs::metadata(image).map_err(|e| Error::io("cannot look at", e).in_path(image))?;
-            Ok(There::File(meta.len()))
+/// Makes the passes; returns what is known afterwards, and how they ended.
+fn passes(
+    drive: &mut Real,
+    ledger: Ledger,
+    plan: &Plan,
+    direction: Direction,
+    console: Option<Console>,
+) -> (Ledger, Result<()>) {
+    match direction {
+        Direction::Forwards => {
+            let watch = Arc::clone(&drive.watch);
+            let mut rescue = Rescue::new(drive, ledger, plan.clone());
+            let run = match console {
+                Some(mut console) => rescue.obey(&mut console, &*watch),
+                None => rescue.by_value(),
+            };
+            (rescue.ledger, run)
         }
-        Ok(Medium::Drive) => Ok(There::Drive),
-        Ok(Medium::Folder) => Err(Error::usage("is a folder; name the image inside it").in_path(image)),
-        Err(e) if e.io_kind() == Some(std::io::ErrorKind::NotFound) => Ok(There::Nothing),
-        Err(e) => Err(e),
-    }
-}
-
-/// The image, held so that no other run writes it.
-enum Target {
-    Drive(Arc<BlockDisk>),
-    File(#[expect(dead_code, reason = "it is held")] Lock),
-}
-
-impl Target {
-    /// Holds the image; a file that was not there is empty.
-    fn hold(image: &Path, len: u64) -> Result<Self> {
-        if matches!(medium_of(image), Ok(Medium::Drive)) {
-            let disk = BlockDisk::open(image)?;
-            if disk.len() < len {
-                let why = format!("has {} bytes, the drive {len}; use a larger one", disk.len());
-                return Err(Error::denied(why).in_path(image));
-            }
-            return Ok(Target::Drive(Arc::new(disk)));
-        }
-        let file = File::options().create(true).truncate(false).write(true).read(true).open(image);
-        let there = file.and_then(|f| f.metadata()).map_err(|e| cannot_make(e, image))?.len();
-        if there > len {
-            return Err(Error::denied(format!("has {there} bytes, more than the {len} of the drive")).in_path(image));
-        }
-        Lock::take(image).map(Target::File)
-    }
-
-    /// Which drive it is, if it is one.
-    fn medium(&self, image: &Path) -> Option<SourceId> {
-        match self {
-            Target::Drive(disk) => Some(SourceId::of(&image.to_string_lossy(), Some(image), Some(&**disk))),
-            Target::File(_) => None,
+        Direction::Backwards => {
+            let len = ledger.len();
+            let mut mirror = Mirror::new(drive, len, plan.sector);
+            let turned = mirror.ledger(&ledger);
+            let mut rescue = Rescue::new(&mut mirror, turned, plan.clone());
+            let run = rescue.run();
+            let turned = rescue.ledger;
+            (mirror.back(&turned, len), run)
         }
     }
-
-    /// Opens it, with `len` bytes.
-    fn disk(&self, image: &Path, len: u64) -> Result<Arc<dyn Disk>> {
-        match self {
-            Target::Drive(disk) => Ok(Arc::clone(disk) as _),
-            Target::File(_) => {
-                let file = File::options().write(true).open(image);
-                let set = file.and_then(|f| f.set_len(len).and_then(|()| f.sync_all()));
-                set.map_err(|e| cannot_make(e, image))?;
-                Ok(Arc::new(FileDisk::past_cache(image)?))
-            }
-        }
-    }
-
-    fn zeros(&self) -> Zeros {
-        match self {
-            Target::Drive(_) => Zeros::Written,
-            Target::File(_) => Zeros::Holes,
-        }
-    }
-}
-
-fn cannot_make(e: std::io::Error, image: &Path) -> Error {
-    Error::io("cannot make the image", e).in_path(image)
 }
 
 /// Places that are looked at to know a drive again, and bytes of each.
@@ -303,145 +299,21 @@ const PLACES: usize = 16;
 const LOOK: u64 = 4096;
 
 /// True if the drive still holds what was read from it, as far as some places tell that can be read now.
-fn resembles(reader: &mut Reader, image: &dyn Disk, ledger: &Ledger) -> Result<bool> {
+fn resembles(reader: &mut Reader, image: &dyn Disk, ledger: &Ledger, watch: &dyn Watch) -> Result<bool> {
     let finished = || ledger.iter().filter(|(_, f)| f.status == Status::Finished).map(|(r, _)| r);
     let every = (finished().count() / PLACES).max(1);
     for range in finished().step_by(every).take(PLACES) {
         let range = range.start..range.end.min(range.start + LOOK);
-        let len = (range.end - range.start) as usize;
-        let mut kept = vec![0; len];
+        let mut kept = vec![0; (range.end - range.start) as usize];
         image.read_at(&mut kept, range.start)?;
-        let mut around = Around { stop: &|| false, buffer: &mut || Aligned::new(LOOK as usize) };
-        if let Heard::Bytes(bytes, good, _) = reader.read(range, None, &mut around)?
-            && bytes[..good as usize] != kept[..good as usize]
-        {
-            return Ok(false);
+        let mut around = Around { stop: &|| watch.cancelled(), buffer: &mut || Aligned::new(LOOK as usize) };
+        match reader.read(range, None, &mut around)? {
+            Heard::Bytes(bytes, good, _) if bytes[..good as usize] != kept[..good as usize] => return Ok(false),
+            Heard::Bytes(..) => {}
+            // It is in no state to be asked for more than it has to be.
+            Heard::Hung => return Ok(true),
+            Heard::Stopped => return Err(Error::cancelled()),
         }
     }
     Ok(true)
-}
-
-/// A drive that is really there, and what is kept of it.
-pub(super) struct Real {
-    reader: Reader,
-    pub keeper: Keeper,
-    buffers: Vec<Aligned>,
-    longest: usize,
-    sector: u64,
-    watch: Arc<dyn Watch>,
-    limits: Limits,
-    clock: Instant,
-    next: Option<Next>,
-    reads: u64,
-    failed: u64,
-    hung: u64,
-    done: u64,
-    lost: u64,
-    told: Instant,
-    // Why the run is to end, in words.
-    why: Option<String>,
-}
-
-impl Real {
-    pub fn new(
-        reader: Reader,
-        keeper: Keeper,
-        plan: &Plan,
-        ledger: &Ledger,
-        limits: Limits,
-        watch: Arc<dyn Watch>,
-    ) -> Self {
-        Real {
-            reader,
-            keeper,
-            buffers: Vec::new(),
-            longest: plan.longest as usize,
-            sector: plan.sector,
-            watch,
-            limits,
-            clock: Instant::now(),
-            next: None,
-            reads: 0,
-            failed: 0,
-            hung: 0,
-            done: ledger.total(Status::Finished),
-            lost: lost(ledger),
-            told: Instant::now(),
-            why: None,
-        }
-    }
-
-    fn end(&mut self, why: impl Into<String>) -> Error {
-        self.why = Some(why.into());
-        Error::cancelled()
-    }
-}
-
-impl Drive for Real {
-    fn ahead(&mut self, size: u64, limit: u64) {
-        self.next = Some(Next { size, limit });
-    }
-
-    fn read(&mut self, range: Range<u64>) -> Result<Reply> {
-        if self.watch.cancelled() {
-            return Err(Error::cancelled());
-        }
-        if self.limits.time.is_some_and(|most| self.clock.elapsed() > most) {
-            return Err(self.end("the time that was allowed is over"));
-        }
-        if self.limits.errors.is_some_and(|most| self.failed >= most) {
-            return Err(self.end("as many reads failed as were allowed"));
-        }
-        let (keeper, buffers, longest) = (&mut self.keeper, &mut self.buffers, self.longest);
-        let mut buffer = || keeper.buffer().or_else(|| buffers.pop()).unwrap_or_else(|| Aligned::new(longest));
-        let (watch, began) = (&self.watch, Instant::now());
-        let mut around = Around { stop: &|| watch.cancelled(), buffer: &mut buffer };
-        let heard = self.reader.read(range.clone(), self.next.take(), &mut around)?;
-        self.reads += 1;
-        self.failed += std::mem::take(&mut self.reader.failed_ahead);
-        let (good, failed, seconds) = match heard {
-            Heard::Bytes(buffer, good, seconds) => {
-                let all = range.end - range.start;
-                // Only whole sectors before the failure are believed.
-                let good =
-                    if good == all { all } else { (range.start + good) / self.sector * self.sector - range.start };
-                if good > 0 {
-                    self.keeper.write(buffer, range.start..range.start + good)?;
-                } else {
-                    self.buffers.push(buffer);
-                }
-                (good, good < all, seconds)
-            }
-            Heard::Hung => {
-                self.hung += 1;
-                (0, true, began.elapsed().as_secs_f64())
-            }
-            Heard::Stopped => return Err(Error::cancelled()),
-        };
-        self.failed += u64::from(failed);
-        if self.told.elapsed() > Duration::from_millis(100) {
-            self.told = Instant::now();
-            self.watch.event(&Event::Progress { done: self.done, lost: self.lost });
-        }
-        Ok(Reply { good, failed, seconds })
-    }
-
-    fn mark(&mut self, range: Range<u64>, fate: Fate) -> Result<()> {
-        if fate.status == Status::Finished {
-            self.done += range.end - range.start;
-        }
-        self.keeper.mark(range, fate)
-    }
-
-    fn pass(&mut self, pass: Pass, ledger: &Ledger) -> Result<()> {
-        self.lost = lost(ledger);
-        self.watch.event(&Event::Note(format!(
-            "{}: {} of {} bytes are there, {} reads failed",
-            pass.title(),
-            ledger.total(Status::Finished),
-            ledger.meant(),
-            self.failed
-        )));
-        self.keeper.pass(pass)
-    }
 }

@@ -31,6 +31,8 @@ enum Order {
     Write(Aligned, Range<u64>),
     Mark(Range<u64>, Fate),
     Pass(Pass),
+    Settled(SyncSender<()>),
+    Save(SyncSender<()>),
 }
 
 /// How often things are done.
@@ -79,6 +81,7 @@ pub(super) struct Place {
 pub(super) struct Keeper {
     orders: Option<SyncSender<Order>>,
     buffers: Receiver<Aligned>,
+    target: Arc<dyn Disk>,
     thread: Option<JoinHandle<Result<RangeMap<Fate>>>>,
 }
 
@@ -87,6 +90,7 @@ impl Keeper {
         let (orders, taken) = sync_channel(WAITING);
         let (back, buffers) = sync_channel(WAITING * 2);
         let (target, zeros, every) = (Arc::clone(&place.target), place.zeros, place.cadence.commit);
+        let kept = Arc::clone(&target);
         let thread = std::thread::spawn(move || {
             // One batch waits while another is made durable.
             let (batches, made) = sync_channel(1);
@@ -99,7 +103,7 @@ impl Keeper {
             let kept = committer.join().map_err(|_| died())?;
             run.and(kept)
         });
-        Keeper { orders: Some(orders), buffers, thread: Some(thread) }
+        Keeper { orders: Some(orders), buffers, target: kept, thread: Some(thread) }
     }
 
     /// Has the first bytes of a buffer written to a range.
@@ -115,6 +119,28 @@ impl Keeper {
     /// Says which pass the mapfile shall name.
     pub fn pass(&mut self, pass: Pass) -> Result<()> {
         self.send(Order::Pass(pass))
+    }
+
+    /// The target, once everything that was given so far is written to it; not necessarily durable.
+    pub fn settled(&mut self) -> Result<Arc<dyn Disk>> {
+        let (done, written) = sync_channel(1);
+        self.send(Order::Settled(done))?;
+        match written.recv() {
+            Ok(()) => Ok(Arc::clone(&self.target)),
+            // It ends early only with an error, which says why.
+            Err(_) => self.finish().and(Err(Error::cancelled())),
+        }
+    }
+
+    /// Has everything made durable and the mapfile written; returns when it is.
+    pub fn save(&mut self) -> Result<()> {
+        let (done, saved) = sync_channel(1);
+        self.send(Order::Save(done))?;
+        match saved.recv() {
+            Ok(()) => Ok(()),
+            // It ends early only with an error, which says why.
+            Err(_) => self.finish().and(Err(Error::cancelled())),
+        }
     }
 
     /// A buffer that was written, for the next read.
@@ -164,6 +190,15 @@ impl Writer {
                 }
                 Ok(Order::Mark(range, fate)) => self.batch.marks.set(range, fate),
                 Ok(Order::Pass(pass)) => self.batch.pass = Some(pass),
+                Ok(Order::Settled(done)) => {
+                    // Whoever asked may have given up.
+                    let _ = done.send(());
+                }
+                Ok(Order::Save(done)) => {
+                    self.batch.save = Some(done);
+                    self.hand_over_all();
+                    handed = Instant::now();
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }

@@ -98,6 +98,11 @@ impl Ledger {
         self.totals[status as usize]
     }
 
+    /// Ranges in a status.
+    pub fn areas(&self, status: Status) -> usize {
+        self.by_status[status as usize].len()
+    }
+
     /// Ranges in the ledger, meant or not.
     pub fn fragments(&self) -> usize {
         self.fates.len()

@@ -10,7 +10,9 @@
 //! therefore choose every read by what reads like it came to before: how long, how far ahead after a failure, and whether at all.
 //! See `passes` for their order.
 
+mod afresh;
 mod begin;
+mod commands;
 mod commit;
 mod copy;
 mod costs;
@@ -20,26 +22,52 @@ mod drive;
 mod edges;
 mod enclosed;
 mod geometry;
+mod handling;
 mod health;
 mod job;
 mod keeper;
+mod known;
+mod ladder;
+mod latency;
 mod ledger;
+mod limits;
 mod log;
+mod mapped;
+mod mirror;
 mod model;
+mod pace;
 mod passes;
+mod prepare;
 mod reader;
+mod real;
 mod retry;
 mod scrape;
+mod simulate;
+mod suspect;
 mod sweep;
+mod target;
 #[cfg(test)]
 mod tests;
+mod value;
 mod yields;
 
-pub use drive::{OpenDrive, Passthrough, open_drive};
-pub use job::{Limits, Request, Rescued, run};
+pub use afresh::{Afresh, Failed, Reach, Size, Tried, Wanted};
+pub use commands::{Console, Number};
+pub use drive::{Lists, OpenDrive, Passthrough, Settings, Treatment, open_drive, open_treated};
+pub use handling::{AfterError, Again, Handling, Reopen, Slow, Told};
+pub use job::{Request, Rescued, run};
+pub use ladder::{Laddered, Patience, Rungs, Step};
 pub use ledger::{Fate, Ledger};
-pub use model::{Model, Played};
-pub use passes::{Pass, Plan, Rescue};
+pub use limits::{BadAreas, Limits, Stop};
+pub use mapped::Mapped;
+pub use model::{Model, Outcome, Played};
+pub use passes::{Pass, Plan, Rescue, Skip};
+pub use prepare::Prepared;
+pub use real::Direction;
+pub use simulate::{Begun, Point, Simulated, Simulation, simulate};
+pub use suspect::{Reason, Suspect};
+pub use target::{Old, Space, Target, Writes};
+pub use value::Wishes;
 
 use std::ops::Range;
 pub use tintype_core::mapfile::Status;
@@ -56,6 +84,31 @@ pub trait Drive {
 
     /// Told of every change of the ledger, in order.
     fn mark(&mut self, range: Range<u64>, fate: Fate) -> tintype_core::Result<()>;
+
+    /// Where everything lies that was read so far, to be read back; `None` where nothing is kept.
+    fn kept(&mut self) -> tintype_core::Result<Option<std::sync::Arc<dyn tintype_core::Source>>> {
+        Ok(None)
+    }
+
+    /// Told, in a few words, what is read for its value.
+    fn step(&mut self, title: &str) {
+        let _ = title;
+    }
+
+    /// True if the drive is slow where it was read last: what follows is better left for later.
+    fn slow(&self) -> bool {
+        false
+    }
+
+    /// Shown what is known after every read; an `Err` ends the rescue.
+    fn look(&mut self, _ledger: &Ledger) -> tintype_core::Result<()> {
+        Ok(())
+    }
+
+    /// Writes down what is known, now.
+    fn save(&mut self) -> tintype_core::Result<()> {
+        Ok(())
+    }
 
     /// Told which pass begins.
     fn pass(&mut self, pass: Pass, ledger: &Ledger) -> tintype_core::Result<()>;

@@ -3,6 +3,7 @@
 //! | pass | reads |
 //! |---|---|
 //! | copy | what was not tried, forwards, jumping ahead after failures, past stripes that can be foreseen |
+//! | slow | forwards over what was passed over because the drive had trouble there |
 //! | back | the holes that left, from their far ends, until the first failure in each |
 //! | trim | failed reads, unit by unit from their good ends |
 //! | sweep | what is left beside good data, unit by unit, as far ahead after a failure as pays |
@@ -13,16 +14,21 @@
 
 use super::costs::Costs;
 use super::geometry::Geometry;
+use super::latency::Latency;
+use super::value::Wishes;
 use super::yields::Yield;
 use super::{Drive, Fate, Ledger, Status};
 use std::ops::Range;
 use tintype_core::Result;
 
 /// A pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Pass {
     /// Forwards, with jumps.
     Copy,
+    /// Forwards where reads are slow.
+    Slow,
     /// Backwards into the holes.
     Back,
     /// From good ends into failed reads.
@@ -40,10 +46,26 @@ pub enum Pass {
 }
 
 impl Pass {
+    /// Its name on the command line and in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Pass::Copy => "copy",
+            Pass::Slow => "slow",
+            Pass::Back => "back",
+            Pass::Trim => "trim",
+            Pass::Sweep => "sweep",
+            Pass::Enclose => "enclose",
+            Pass::Scrape => "scrape",
+            Pass::Retry => "retry",
+            Pass::Rest => "rest",
+        }
+    }
+
     /// What it does, in a few words.
-    pub fn title(self) -> &'static str {
+    pub const fn title(self) -> &'static str {
         match self {
             Pass::Copy => "copying what reads well",
+            Pass::Slow => "copying what reads slowly",
             Pass::Back => "reading backwards into the holes",
             Pass::Trim => "looking for the edges of what failed",
             Pass::Sweep => "sweeping what is left beside good data",
@@ -64,12 +86,16 @@ pub struct Plan {
     pub unit: u64,
     /// Longest read.
     pub longest: u64,
+    /// How far to jump ahead after a failure.
+    pub skip: Skip,
     /// Passes to make.
     pub passes: Vec<Pass>,
     /// Goes on where nothing more is to be expected.
     pub exhaustive: bool,
     /// Rounds of retries, at most.
     pub retries: u32,
+    /// What is wanted first; `None` reads in the order of the drive, whatever is on it.
+    pub value: Option<Wishes>,
 }
 
 impl Plan {
@@ -80,11 +106,22 @@ impl Plan {
             sector: physical.max(sector),
             unit: physical.max(sector).max(4096),
             longest: 1 << 20,
-            passes: vec![Copy, Back, Trim, Sweep, Enclose, Scrape, Retry, Rest],
+            skip: Skip::default(),
+            passes: vec![Copy, Slow, Back, Trim, Sweep, Enclose, Scrape, Retry, Rest],
             exhaustive: false,
             retries: 3,
+            value: Some(Wishes::default()),
         }
     }
+}
+
+/// How far to jump ahead after a failure, in bytes; `None` for what suits the size of the drive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Skip {
+    /// After the first one; 0 for nowhere.
+    pub first: Option<u64>,
+    /// At most.
+    pub most: Option<u64>,
 }
 
 /// A rescue under way.
@@ -94,6 +131,11 @@ pub struct Rescue<'a> {
     pub ledger: Ledger,
     pub(super) plan: Plan,
     pub(super) costs: Costs,
+    pub(super) latency: Latency,
+    // Seconds of the last good read.
+    pub(super) took: f64,
+    // Whether slow reads are followed by slow reads or failures.
+    pub(super) trouble: Yield,
     pub(super) geometry: Geometry,
     // Failures that came after good data, and the good bytes they came in.
     pub(super) hits: u64,
@@ -114,6 +156,9 @@ impl<'a> Rescue<'a> {
             ledger,
             plan,
             costs: Costs::new(),
+            latency: Latency::default(),
+            took: 0.0,
+            trouble: Yield::expecting(0.5, 2.0),
             geometry: Geometry::default(),
             hits: 0,
             landings: vec![Yield::expecting(0.5, 2.0); 24],
@@ -129,6 +174,7 @@ impl<'a> Rescue<'a> {
             self.drive.pass(pass, &self.ledger)?;
             match pass {
                 Pass::Copy => self.copy()?,
+                Pass::Slow => self.slow()?,
                 Pass::Back => self.back()?,
                 Pass::Trim => self.trim()?,
                 Pass::Sweep => self.sweep()?,
@@ -159,7 +205,10 @@ impl<'a> Rescue<'a> {
         if range.is_empty() {
             return Ok(true);
         }
-        debug_assert!(range.start.is_multiple_of(self.plan.sector), "{range:?} does not begin with a sector");
+        debug_assert!(
+            range.start.is_multiple_of(self.plan.sector) || !self.ledger.holds(range.start - 1),
+            "{range:?} does not begin with a sector"
+        );
         debug_assert!(
             self.ledger.within(range.clone()).all(|(_, f)| f.status != Status::Finished),
             "{range:?} is read twice"
@@ -173,9 +222,11 @@ impl<'a> Rescue<'a> {
         let end = range.start + reply.good.min(range.end - range.start);
         self.mark(range.start..end, Fate { status: Status::Finished, tries: 0 })?;
         if !reply.failed {
+            self.took = reply.seconds;
             if range.end - range.start <= self.plan.unit {
                 self.costs.small(reply.seconds);
             }
+            self.drive.look(&self.ledger)?;
             return Ok(end == range.end);
         }
         self.costs.failed(reply.seconds);
@@ -187,6 +238,7 @@ impl<'a> Rescue<'a> {
         };
         let tries = if matches!(before.status, Status::Bad | Status::NonScraped) { before.tries } else { 0 };
         self.mark(end..range.end, Fate { status, tries: tries.saturating_add(1) })?;
+        self.drive.look(&self.ledger)?;
         Ok(false)
     }
 

@@ -30,7 +30,7 @@ pub(super) struct Reader {
     // When the last answer came.
     answered: Instant,
     /// Reads ahead that failed, which nobody was told of.
-    pub failed_ahead: u64,
+    pub failed_ahead: Vec<Failed>,
 }
 
 struct Thread {
@@ -48,6 +48,14 @@ struct Kept {
     // What of it is good.
     range: Range<u64>,
     buffer: Aligned,
+}
+
+/// A read that failed.
+pub(super) struct Failed {
+    pub range: Range<u64>,
+    /// Bytes from its begin that came.
+    pub good: u64,
+    pub seconds: f64,
 }
 
 /// What follows on a read if it goes well.
@@ -87,7 +95,7 @@ impl Reader {
             kept: VecDeque::new(),
             health: Health::new(),
             answered: Instant::now(),
-            failed_ahead: 0,
+            failed_ahead: Vec::new(),
         }
     }
 
@@ -107,6 +115,15 @@ impl Reader {
         if let Some(next) = next {
             self.ask_ahead(next, around);
         }
+        self.answer(around)
+    }
+
+    /// Reads a range from the drive though it was read before, and nothing ahead of it.
+    pub fn again(&mut self, range: Range<u64>, around: &mut Around<'_>) -> Result<Heard> {
+        if let Some(heard) = self.settle(around)? {
+            return Ok(heard);
+        }
+        self.ask(range, around);
         self.answer(around)
     }
 
@@ -175,15 +192,20 @@ impl Reader {
         while let Some(flight) = self.under_way.front() {
             let range = flight.range.clone();
             match self.answer(around)? {
-                Heard::Bytes(buffer, good, _) => {
-                    self.failed_ahead += u64::from(range.start + good < range.end);
+                Heard::Bytes(buffer, good, seconds) => {
+                    if range.start + good < range.end {
+                        self.failed_ahead.push(Failed { range: range.clone(), good, seconds });
+                    }
                     self.kept.push_back(Kept { range: range.start..range.start + good, buffer });
                     if self.kept.len() > KEPT {
                         self.kept.pop_front();
                     }
                 }
                 // All that was under way was left behind: nobody has heard of it, and it is tried in its turn.
-                Heard::Hung => self.failed_ahead += 1,
+                Heard::Hung => {
+                    let seconds = self.deadline.as_secs_f64();
+                    self.failed_ahead.push(Failed { range, good: 0, seconds });
+                }
                 Heard::Stopped => return Ok(Some(Heard::Stopped)),
             }
         }
@@ -201,6 +223,14 @@ impl Reader {
             self.kept.remove(i);
         }
         Some(Heard::Bytes(buffer, len as u64, self.health.usual(len as u64)))
+    }
+
+    /// Reads from `source` from now on; what was read ahead of the old one is forgotten.
+    pub fn replace(&mut self, source: Arc<dyn Source>) {
+        self.source = source;
+        self.idle.clear();
+        self.kept.clear();
+        self.leave();
     }
 
     /// Leaves everything behind that is under way: who waits for the first waits for all.

@@ -9,7 +9,7 @@ use tintype_core::Result;
 const LONG_ENOUGH: f64 = 0.4;
 
 /// Rounds: a side of a hole is left as long as failures bring fewer bytes than this.
-const ROUNDS: [u64; 4] = [1 << 20, 256 << 10, 64 << 10, 0];
+const ROUNDS: [u64; 8] = [4 << 20, 2 << 20, 1 << 20, 512 << 10, 256 << 10, 128 << 10, 64 << 10, 0];
 
 /// Failures in a row that are borne before a side is left.
 const PATIENCE: u64 = 2;

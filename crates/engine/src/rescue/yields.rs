@@ -28,7 +28,7 @@ impl Yield {
 
     /// True while hardly anything was tried.
     pub fn is_young(&self) -> bool {
-        self.tried < 5.0
+        self.tried < 12.0
     }
 
     /// The share that is expected to succeed.

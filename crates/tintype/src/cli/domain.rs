@@ -6,7 +6,7 @@ use tintype_core::mapfile::{END, Gaps, Mapfile, Status};
 use tintype_engine::map::Domain;
 
 /// Which bytes are meant.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 #[command(next_help_heading = "Domain")]
 pub struct DomainArgs {
     /// Only what is finished in this map

@@ -54,7 +54,7 @@ enum Verb {
     /// Make one or several images of a drive or file in one read
     Image(image::Args),
     /// Image a failing drive, the most valuable data first
-    Rescue(rescue::Args),
+    Rescue(Box<rescue::Args>),
     /// Prove an image by its structure, its digests, or against another source
     Verify(verify::Args),
     /// Turn an image of one format into one of another

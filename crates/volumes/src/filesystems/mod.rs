@@ -85,6 +85,10 @@ pub trait FileSystem: Send + Sync {
     /// other, a file system that was not closed, anything that is lost. Who gets an error treats everything as used.
     fn used(&self) -> Result<RangeMap<()>>;
 
+    /// The same for the order of reading only, where a mistake costs no byte: each part of the file system that there is any doubt about counts
+    /// as used, the others as they say.
+    fn likely_used(&self) -> RangeMap<()>;
+
     /// The folder that everything is in.
     fn root(&self) -> NodeId;
 

@@ -163,6 +163,7 @@ fn table(sector: u64, copy: &Copy, mut warnings: Vec<String>) -> Table {
         sector: sector as u32,
         id: copy.header.disk.hyphenated().to_string(),
         partitions,
+        records: Vec::new(),
         warnings,
     }
 }

@@ -127,6 +127,7 @@ fn read_in(source: &dyn Source, record: &Record, sector: u64) -> Table {
         sector: sector as u32,
         id: format!("0x{:08x}", record.id),
         partitions: Vec::new(),
+        records: Vec::new(),
         warnings: Vec::new(),
     };
     let mut chains = Vec::new();
@@ -184,6 +185,7 @@ fn chain(source: &dyn Source, id: u32, first: u64, sectors: u64, sector: u64, ta
             table.warnings.push(format!("more than {MOST} logical partitions; the rest is not listed"));
             return;
         }
+        table.records.push(at * sector);
         let Some(entries) = peek(source, at * sector, 512).and_then(|b| entries(&b)) else {
             table.warnings.push(format!(
                 "the chain of logical partitions is broken at sector {at}: there is no extended boot record"

@@ -23,6 +23,9 @@ pub struct Table {
     pub id: String,
     /// Its partitions in the order of their numbers.
     pub partitions: Vec<Partition>,
+    /// First bytes of the further boot records that hold logical partitions, as far as the chain of them could be followed; the last one
+    /// may be lost.
+    pub records: Vec<u64>,
     /// What is odd or damaged about it, one sentence each.
     pub warnings: Vec<String>,
 }

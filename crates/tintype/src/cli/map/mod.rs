@@ -1,7 +1,9 @@
 //! `map ...`
 
 mod files;
+pub mod fill;
 mod gather;
+pub mod generate;
 mod make;
 mod show;
 mod tell;
@@ -52,6 +54,10 @@ enum What {
     Xor(make::PairArgs),
     /// Swap finished and everything else
     Invert(make::InvertArgs),
+    /// Write over the blocks of some statuses
+    Fill(fill::FillArgs),
+    /// Make the map of an image whose own map is lost
+    Generate(generate::GenerateArgs),
     /// Say where two maps differ
     Compare(tell::CompareArgs),
     /// Name the files and metadata that are touched by what is lost
@@ -66,7 +72,8 @@ impl Args {
     /// True if standard output gets a map and no results.
     pub fn prints_a_map(&self) -> bool {
         match &self.what {
-            What::Show(_) | What::Stats(_) | What::List(_) | What::Compare(_) | What::Files(_) => false,
+            What::Show(_) | What::Stats(_) | What::List(_) | What::Compare(_) | What::Files(_) | What::Fill(_) => false,
+            What::Generate(args) => args.target.is_stdout(),
             What::Merge(args) => args.target.is_stdout(),
             What::Intersect(args) | What::Subtract(args) | What::Xor(args) => args.target.is_stdout(),
             What::Invert(args) => args.target.is_stdout(),
@@ -83,6 +90,8 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
         What::Show(args) => show::run(args, context),
         What::Stats(args) => tell::stats(args, context),
         What::List(args) => tell::list(args, context),
+        What::Fill(args) => fill::run(args, context),
+        What::Generate(args) => generate::run(args, context),
         What::Compare(args) => tell::compare(args, context),
         What::Merge(args) => gather::run(args, context),
         What::Intersect(args) => make::combined(args, Logic::And, context),
@@ -98,13 +107,13 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
 /// Where a map goes.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Output")]
-struct TargetArgs {
+pub struct TargetArgs {
     /// The file to write; without it, standard output
     #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    output: Option<PathBuf>,
+    pub output: Option<PathBuf>,
     /// Replace what is in the way
     #[arg(long)]
-    force: bool,
+    pub force: bool,
 }
 
 impl TargetArgs {
@@ -150,7 +159,7 @@ fn load(path: &str) -> Result<Mapfile> {
 
 /// Statuses, for clap.
 #[derive(Clone, Debug)]
-struct Statuses(Vec<Status>);
+pub struct Statuses(pub Vec<Status>);
 
 impl Statuses {
     fn parse(text: &str) -> Result<Self, String> {

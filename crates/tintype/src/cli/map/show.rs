@@ -2,7 +2,7 @@
 
 use super::{Context, DomainArgs, load, tell};
 use crate::output::{Output, Status as Exit};
-use std::io::IsTerminal;
+use crate::standing::{Paint, row};
 use tintype_core::mapfile::Status;
 use tintype_core::{Result, human_size};
 use tintype_engine::map::draw::{Drawing, draw};
@@ -35,35 +35,18 @@ pub fn run(args: &ShowArgs, context: &Context<'_>) -> Result<Exit> {
     let cells = drawing.cells.iter().map(|c| c.map_or(' ', Status::sign)).collect::<String>();
     document["drawing"] =
         serde_json::json!({ "offset": drawing.offset, "cell": drawing.cell, "columns": columns, "cells": cells });
-    let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    let paint = if colours { Paint::Colours } else { Paint::Plain };
-    let text = format!("{}\n{}", tell::sums(&stats), picture(&drawing, columns, paint));
+    let text = format!("{}\n{}", tell::sums(&stats), picture(&drawing, columns, Paint::of_stdout()));
     Output::new(context.common, context.stdout).result(&document, &text)?;
     Ok(Exit::Done)
 }
 
-/// Whether cells have colours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Paint {
-    Plain,
-    Colours,
-}
-
 fn picture(drawing: &Drawing, columns: usize, paint: Paint) -> String {
     let mut text = String::new();
-    for (row, cells) in drawing.cells.chunks(columns).enumerate() {
-        let offset = drawing.offset + drawing.cell * (row * columns) as u64;
+    for (line, cells) in drawing.cells.chunks(columns).enumerate() {
+        let offset = drawing.offset + drawing.cell * (line * columns) as u64;
         text.push_str(&format!("{:>10}  ", human_size(offset)));
-        let mut before = "";
-        for cell in cells {
-            let (glyph, colour) = look(*cell);
-            if paint == Paint::Colours && colour != before {
-                text.push_str(&format!("\x1b[{colour}m"));
-                before = colour;
-            }
-            text.push(glyph);
-        }
-        text.push_str(if before.is_empty() { "\n" } else { "\x1b[0m\n" });
+        text += &row(cells.iter().copied(), paint);
+        text.push('\n');
     }
     let cell = drawing.cell;
     text.push_str(&format!(
@@ -73,16 +56,4 @@ fn picture(drawing: &Drawing, columns: usize, paint: Paint) -> String {
         human_size(cell)
     ));
     text
-}
-
-/// The sign of a cell, and its colour as a terminal knows it.
-fn look(cell: Option<Status>) -> (char, &'static str) {
-    match cell {
-        None => (' ', "0"),
-        Some(Status::Finished) => ('█', "32"),
-        Some(status @ Status::NonTried) => (status.sign(), "90"),
-        Some(status @ Status::NonTrimmed) => (status.sign(), "33"),
-        Some(status @ Status::NonScraped) => (status.sign(), "34"),
-        Some(status @ Status::Bad) => (status.sign(), "31"),
-    }
 }

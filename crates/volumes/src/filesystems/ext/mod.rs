@@ -237,6 +237,10 @@ impl FileSystem for Ext {
         used::used(self)
     }
 
+    fn likely_used(&self) -> RangeMap<()> {
+        used::likely(self)
+    }
+
     fn root(&self) -> NodeId {
         NodeId(ROOT)
     }

@@ -10,7 +10,7 @@ use tintype_core::{Error, RangeMap, Result, Source};
 const CLEAN: u16 = 1;
 const ERRORS: u16 = 2;
 
-/// Groups whose blocks are counted against the superblock at the end.
+/// The blocks in use, and what is behind the last one.
 pub(super) fn used(ext: &Ext) -> Result<RangeMap<()>> {
     trusted(ext)?;
     let sb = &ext.sb;
@@ -59,6 +59,32 @@ pub(super) fn used(ext: &Ext) -> Result<RangeMap<()>> {
         }
     }
     Ok(used)
+}
+
+/// Group by group; those that are not known are all used.
+pub(super) fn likely(ext: &Ext) -> RangeMap<()> {
+    let sb = &ext.sb;
+    let len = ext.known.len();
+    let mut all = RangeMap::new();
+    all.set(0..sb.first_block * sb.block, ());
+    all.set(sb.len().min(len)..len, ());
+    let mut groups = Groups::new(&ext.known, sb);
+    for number in 0..sb.groups_within(len) {
+        let mut add = |from: u64, to: u64| all.set((from * sb.block).min(len)..(to * sb.block).min(len), ());
+        let Ok(group) = groups.get(number) else {
+            add(sb.group_start(number), sb.group_end(number));
+            continue;
+        };
+        for (first, count) in sb.head_blocks(number).into_iter().chain(group.own_blocks(sb)) {
+            add(first, first + count);
+        }
+        let mut found = RangeMap::new();
+        match group.has_block_bitmap() {
+            true if from_bitmap(ext, &group, &mut found).is_err() => add(sb.group_start(number), sb.group_end(number)),
+            _ => found.iter().for_each(|(range, ())| add(range.start / sb.block, range.end / sb.block)),
+        }
+    }
+    all
 }
 
 fn covered(used: &RangeMap<()>, range: &Range<u64>) -> bool {

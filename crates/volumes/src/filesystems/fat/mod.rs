@@ -330,6 +330,22 @@ impl FileSystem for Fat {
         Ok(used)
     }
 
+    fn likely_used(&self) -> RangeMap<()> {
+        let (boot, len) = (&self.boot, self.known.len());
+        let mut used = RangeMap::new();
+        used.set(0..len, ());
+        for number in 2..(boot.clusters + 2) as u32 {
+            let place = boot.place(number);
+            if place >= len {
+                break;
+            }
+            if matches!(self.table.next(number), Ok(Next::Free)) {
+                used.clear(place..(place + boot.cluster).min(len));
+            }
+        }
+        used
+    }
+
     fn root(&self) -> NodeId {
         NodeId(0)
     }

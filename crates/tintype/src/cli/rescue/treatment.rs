@@ -1,0 +1,66 @@
+//! What may be done to a drive besides reading it, all of it only on request.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tintype_core::{Error, Result, Watch};
+use tintype_engine::rescue::{Lists, OpenDrive, Passthrough, Prepared, Settings, Step, Treatment, open_treated};
+
+/// Options for the drive itself.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct TreatmentArgs {
+    /// Change settings of the drive for the time of the rescue, and put them back: fewer retries of its own, no look-ahead, no replacing
+    /// of bad sectors, no saving of SMART attributes
+    #[arg(long, help_heading = "Drive")]
+    pub prepare: bool,
+    /// Do not ask the drive first for what it knows it cannot read
+    #[arg(long, help_heading = "Drive")]
+    pub unasked: bool,
+    /// What to do when the drive does not answer any more, gentle steps first
+    #[arg(long, value_name = "STEPS", value_delimiter = ',', help_heading = "Drive")]
+    pub reset: Vec<StepName>,
+    /// Command that switches the drive off and on, for --reset power; TINTYPE_DRIVE and TINTYPE_SERIAL say which
+    #[arg(long, value_name = "COMMAND", help_heading = "Drive")]
+    pub power_command: Option<String>,
+}
+
+/// A step of the ladder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum StepName {
+    /// Reset the drive
+    Device,
+    /// Remove it and look for it again
+    Link,
+    /// Run --power-command
+    Power,
+}
+
+impl TreatmentArgs {
+    /// Opens the drive for a rescue with this map. The second value has to be kept until the end: the settings are put back when it goes.
+    pub fn open(
+        &self,
+        path: &Path,
+        how: Passthrough,
+        timeout: Duration,
+        map: &Path,
+        watch: Arc<dyn Watch>,
+    ) -> Result<(OpenDrive, Option<Arc<Prepared>>)> {
+        if self.reset.contains(&StepName::Power) != self.power_command.is_some() {
+            return Err(Error::usage("--reset power and --power-command need each other"));
+        }
+        let step = |name: &StepName| match name {
+            StepName::Device => Step::Device,
+            StepName::Link => Step::Link,
+            StepName::Power => Step::Power,
+        };
+        let treatment = Treatment {
+            steps: self.reset.iter().map(step).collect(),
+            power: self.power_command.clone(),
+            lists: if self.unasked { Lists::Unasked } else { Lists::Asked },
+            settings: if self.prepare { Settings::Prepared } else { Settings::Kept },
+        };
+        let mut record = map.as_os_str().to_owned();
+        record.push(".settings");
+        open_treated(path, how, timeout, &treatment, &PathBuf::from(record), &watch)
+    }
+}
