@@ -347,7 +347,7 @@ fn a_read_that_hangs_can_be_stopped() {
     let scratch = Scratch::new();
     let (disk, _) = sample_file(&scratch, "d.raw", 64 << 20, 129, Layout::Full);
     // `image` gives a drive that is in trouble ten seconds; where nothing is written there is nothing to wait for.
-    for (verb, seconds) in [("compare", 4), ("verify", 4), ("image", 20)] {
+    for (verb, seconds) in [("compare", 8), ("verify", 8), ("image", 20)] {
         let behaviour = Behaviour { rate: 16 << 20, ..Behaviour::default() };
         let drive = Drive::as_file(&disk, &scratch.folder(verb), &behaviour);
         let file = drive.file();
