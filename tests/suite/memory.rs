@@ -17,6 +17,12 @@ fn bounded(run: &Run) {
     assert!(run.peak < BOUND, "{} MiB at once: {run}", run.peak >> 20);
 }
 
+/// The same for what only reads, and may have ended before anybody looked: it is done again until somebody did.
+fn bounded_reading(run: impl Fn() -> Run) {
+    let looked_at = (0..100).map(|_| run()).find(|run| run.peak > 0);
+    bounded(&looked_at.expect("one of a hundred runs was looked at"));
+}
+
 /// `gib` GiB and a bit, with 80 MiB of noise spread over it.
 fn disk(scratch: &Scratch, gib: u64) -> std::path::PathBuf {
     let path = scratch.join("d.raw");
@@ -54,11 +60,11 @@ fn converting_and_verifying_stay_below_the_bound() {
         let image = scratch.join(name);
         ours(&[&"convert", &disk, &image, &"-q"]).ok();
         let back = scratch.join(format!("{name}.img"));
-        bounded(&ours(&[&"verify", &image, &"--against", &disk]).ok());
+        bounded_reading(|| ours(&[&"verify", &image, &"--against", &disk]).ok());
         bounded(&ours(&[&"convert", &image, &back]).ok());
-        bounded(&ours(&[&"compare", &image, &disk]).ok());
-        bounded(&ours(&[&"hash", &image, &"--hash", &"blake3"]).ok());
-        bounded(&ours(&[&"info", &image, &"--extents"]).ok());
+        bounded_reading(|| ours(&[&"compare", &image, &disk]).ok());
+        bounded_reading(|| ours(&[&"hash", &image, &"--hash", &"blake3"]).ok());
+        bounded_reading(|| ours(&[&"info", &image, &"--extents"]).ok());
         std::fs::remove_file(back).expect("it was just made");
     }
 }

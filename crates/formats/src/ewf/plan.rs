@@ -93,7 +93,8 @@ impl Plan {
 
     fn choose_split(&self, asked: Option<u64>) -> Result<u64> {
         let least = self.first_overhead() + self.cost_of_one() + self.tail(0);
-        let least = least + least / 512;
+        // Whole KiB: the case data is packed, and a date may take a byte more a second later.
+        let least = (least + least / 512).next_multiple_of(1024);
         match asked {
             Some(split) if split < least => {
                 Err(Error::usage(format!("--split {split}: a segment takes at least {least} bytes")))
