@@ -17,6 +17,7 @@ tintype_tests::topic! {
     everything_is_logged_as_json: [Loop, Fuse, Tool("nbdfuse"), Tool("nbdkit")],
     zeros_where_data_is_are_suspect: [],
     a_drive_that_says_too_much_is_suspect: [],
+    what_ordinary_files_hold_too_is_no_loss: [],
     checked_reads_of_a_sound_drive_are_not_suspect: [Loop, Fuse, Tool("nbdfuse"), Tool("nbdkit")],
     what_stands_for_bad_sectors_is_not_believed: [],
     images_are_made_as_they_were_asked_for: [],
@@ -309,6 +310,19 @@ fn everything_is_logged_as_json() {
     let last = told.iter().rev().find(|e| e["event"] == "standing").expect("it is told how it stands");
     assert_eq!((&last["domain"], last["map"].as_str().map(|m| m.chars().count())), (&LEN.into(), Some(256)));
     assert!(last["rescued"].as_u64() > Some(LEN as u64 / 2) && last["outlook"].is_string(), "{last}");
+}
+
+fn what_ordinary_files_hold_too_is_no_loss() {
+    let scratch = Scratch::new();
+    let mut bytes: Vec<u8> = sample(1 << 20, 312).into_iter().map(|b| b | 1).collect();
+    let sector = bytes[..512].to_vec();
+    for i in 100..131 {
+        bytes[i * 512..][..512].copy_from_slice(&sector);
+    }
+    let (drive, image) = (scratch.file("drive", &bytes), scratch.join("t.img"));
+    let json = ours(&[&"rescue", &drive, &image, &"--json"]).exits(0).json();
+    assert_eq!(json["suspect"][0]["reason"], "repeated_sector", "it is told all the same: {json}");
+    assert!(read(&image) == bytes);
 }
 
 fn zeros_where_data_is_are_suspect() {

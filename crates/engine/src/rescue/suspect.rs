@@ -34,6 +34,11 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// True where healthy drives hold such bytes too, if seldom: worth a look, and no loss.
+    pub const fn is_hint(self) -> bool {
+        matches!(self, Reason::RepeatedSector)
+    }
+
     /// The reason in words.
     pub const fn words(self) -> &'static str {
         match self {

@@ -106,7 +106,7 @@ fn rescued(args: &Args, extra: &ddrescue::Extra, context: &Context<'_>) -> Resul
     // Where answers were given, nothing else is said on standard output.
     let stdout = if args.commands { Stdout::Image } else { context.stdout };
     Output::new(context.common, stdout).result(&rescued, &summary::text(&rescued))?;
-    let all = rescued.rescued == rescued.domain && rescued.suspect.is_empty();
+    let all = rescued.rescued == rescued.domain && rescued.suspect.iter().all(|s| s.reason.is_hint());
     Ok(if all { Status::Done } else { Status::Found })
 }
 
