@@ -315,7 +315,7 @@ fn everything_is_logged_as_json() {
 fn what_ordinary_files_hold_too_is_no_loss() {
     let scratch = Scratch::new();
     let mut bytes: Vec<u8> = sample(1 << 20, 312).into_iter().map(|b| b | 1).collect();
-    let sector = bytes[..512].to_vec();
+    let sector = tintype_core::testing::Model::noise(512, 313).bytes;
     for i in 100..131 {
         bytes[i * 512..][..512].copy_from_slice(&sector);
     }
