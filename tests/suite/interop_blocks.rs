@@ -90,7 +90,8 @@ fn vdi_of_qemu_is_read() {
 }
 
 fn vhd_of_qemu_is_read() {
-    let ways = ["subformat=dynamic", "subformat=fixed", "subformat=dynamic,force_size=on", "subformat=fixed,force_size=on"];
+    let ways =
+        ["subformat=dynamic", "subformat=fixed", "subformat=dynamic,force_size=on", "subformat=fixed,force_size=on"];
     read_of_qemu("vhd", "vpc", "vhd", &ways);
 }
 

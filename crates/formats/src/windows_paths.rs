@@ -31,7 +31,6 @@ pub(crate) fn names(request: &OpenRequest, paths: &[String]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use tintype_core::testing::{MemoryOutlet, open_request};
 
     #[test]

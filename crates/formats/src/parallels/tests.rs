@@ -134,7 +134,7 @@ fn bundle_of(model: &Model, older: &Model) -> MemoryOutlet {
     let mut nothing = image(&mut Model::noise(0, 0), NEW, 2048);
     nothing[36..44].copy_from_slice(&((end - split) as u64).to_le_bytes());
     nothing[32] = 3;
-    nothing.resize(1 << 20, 0);
+    nothing.resize(64 + 3 * 4, 0);
     outlet.insert("nothing.hds", nothing);
     outlet.insert("DiskDescriptor.xml", text.into_bytes());
     outlet

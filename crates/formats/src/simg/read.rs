@@ -121,9 +121,10 @@ fn chunks(request: &OpenRequest, name: &str, source: &Arc<dyn Source>) -> Result
                     let what = format!("the chunks have more bytes than the disk, which has {len}");
                     return Err(Error::corrupt(what).at(at));
                 }
+                let many = pieces.len() >= MOST;
                 match pieces.last_mut() {
                     Some(last) if follows(last.content, content) => last.end = end,
-                    _ if pieces.len() >= MOST => {
+                    _ if many => {
                         return Err(Error::limit(format!("the image has more than {MOST} chunks of different kinds")));
                     }
                     _ => pieces.push(Piece { end, content }),

@@ -152,7 +152,9 @@ impl Sink for Writer {
             PieceBody::Bytes { plain, marks, .. } => {
                 let end = piece.offset + piece.len;
                 let mut at = piece.offset;
-                for mark in marks.iter().filter_map(|m| self.whole(m, end)).chain([Extent::new(end, 0, State::Zero)]) {
+                let block = self.block;
+                let last = Extent::new(end, 0, State::Zero);
+                for mark in marks.iter().filter_map(|m| whole(block, m, end)).chain([last]) {
                     if at < mark.offset {
                         self.raw(&plain[(at - piece.offset) as usize..(mark.offset - piece.offset) as usize])?;
                     }
@@ -186,14 +188,12 @@ impl Sink for Writer {
     }
 }
 
-impl Writer {
-    /// The whole blocks of a mark; at the end of the disk the last one may be cut off.
-    fn whole(&self, mark: &Extent, end: u64) -> Option<Extent> {
-        if !mark.state.reads_zero() {
-            return None;
-        }
-        let from = mark.offset.next_multiple_of(self.block);
-        let to = if mark.end() == end { end } else { mark.end() / self.block * self.block };
-        (from < to).then(|| Extent::new(from, to - from, mark.state))
+/// The whole blocks of a mark; at the end of the disk the last one may be cut off.
+fn whole(block: u64, mark: &Extent, end: u64) -> Option<Extent> {
+    if !mark.state.reads_zero() {
+        return None;
     }
+    let from = mark.offset.next_multiple_of(block);
+    let to = if mark.end() == end { end } else { mark.end() / block * block };
+    (from < to).then(|| Extent::new(from, to - from, mark.state))
 }

@@ -3,7 +3,7 @@
 use super::layout::{Footer, Header, Locator};
 use super::*;
 use tintype_core::testing::{MemoryOutlet, Model, check_source, check_writer, create_request, open_request};
-use tintype_core::{CreateRequest, Image, Kind, Options, Source};
+use tintype_core::{CreateRequest, Image, Kind, Options};
 use zerocopy::IntoBytes;
 use zerocopy::big_endian::{U16, U32, U64};
 

@@ -4,7 +4,7 @@
 
 use tintype_codec::checksum::Crc32c;
 use zerocopy::little_endian::{U16, U32, U64};
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// What the file begins with.
 pub(super) const MAGIC: [u8; 8] = *b"vhdxfile";

@@ -239,7 +239,7 @@ fn the_newest_whole_sequence_of_the_log_is_replayed() {
         let second = at + 8192;
         log(f, second, &entry(8, second as u32, GUID, len, &[(data + 4096, page(3)), (data + MIB, None)]));
         let third = (second + 8192) % (1 << 20);
-        log(f, third, &entry(9, second as u32, GUID, len + MIB, &[(data + 4096, page(4)), (len, None)]));
+        log(f, third, &entry(9, second as u32, GUID, len, &[(data + 4096, page(4)), (len, None)]));
         // Whole, but of another time.
         log(f, 65536, &entry(12, 65536, [9; 16], len, &[(data, page(5))]));
         // The right one, but torn.
