@@ -80,6 +80,15 @@ fn parse_source(name: &str, source: &Arc<dyn Source>) -> Result<Parsed> {
             damage("the footer is missing or damaged; its copy at the start holds", end);
             first
         }
+        // Some writers get it wrong, and then in both places alike.
+        (false, false)
+            if first == last || first.is_none() && last.is_some_and(|f| f.kind().is_ok_and(|k| k == Kind::Fixed)) =>
+        {
+            if last.is_some() {
+                damage("the checksum of the footer does not match; it is believed all the same", end);
+            }
+            last
+        }
         (false, false) if last.is_some() || first.is_some() => {
             return Err(Error::corrupt("the checksum of the footer does not match, nor that of a copy").at(end));
         }

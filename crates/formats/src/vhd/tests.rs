@@ -120,8 +120,12 @@ fn footers_that_disagree_are_damage() {
     // A footer of 511 bytes, as early versions of Virtual PC wrote it.
     let short = with(&|f| f.truncate(f.len() - 1));
     check_source(&*open(&short).unwrap().disk, &model);
+    // Alike in both places, as some writers make it; and not.
+    let alike = with(&|f| [30, end + 30].iter().for_each(|at| f[*at] ^= 1));
+    assert!(open(&alike).unwrap().damage[0].what.contains("believed all the same"));
+    check_source(&*open(&alike).unwrap().disk, &model);
     let both = with(&|f| {
-        f[30] ^= 1;
+        f[31] ^= 1;
         f[end + 30] ^= 1;
     });
     assert_eq!(open(&both).err().unwrap().kind(), Kind::Corrupt);
