@@ -26,6 +26,7 @@ mod scsi;
 mod sense;
 pub mod settings;
 mod source;
+mod uncorrected;
 mod wire;
 
 pub use allow::{Class, Consent, Row, TABLE};
@@ -34,3 +35,4 @@ pub(crate) use answer::Told;
 pub use channel::{Channel, Way};
 pub use outcome::Outcome;
 pub use source::{Commanded, Dialect};
+pub use uncorrected::{Manner, Uncorrected};

@@ -13,6 +13,7 @@ use super::reader::{Around, Heard, Reader};
 use super::real::{Direction, Real, Tools};
 use super::suspect::{self, End, Suspect, Suspicions};
 use super::target::{Held, Start, Target};
+use super::uncorrected::SuspectReads;
 use super::{Ledger, Plan, Rescue, Status};
 use crate::identity::SourceId;
 use crate::map::Domain;
@@ -50,6 +51,8 @@ pub struct Request {
     pub afresh: Afresh,
     /// Where a file system keeps data; zeros there are suspect.
     pub expected: Option<Domain>,
+    /// How what stays unreadable is asked for at the end, if at all.
+    pub suspect_reads: Option<SuspectReads>,
     /// How to go about it.
     pub plan: Plan,
     /// From which end.
@@ -91,6 +94,8 @@ pub struct Rescued {
     pub suspect: Vec<Suspect>,
     /// Reads of this run that were made twice and compared.
     pub checked_reads: u64,
+    /// Sectors that the drive calls unreadable and that were asked for past its error correction in this run.
+    pub suspect_reads: u64,
     /// Reads of this run.
     pub reads: u64,
     /// Reads of this run that failed.
@@ -109,7 +114,7 @@ pub struct Rescued {
 pub fn run(mut request: Request) -> Result<Rescued> {
     let console = request.console.take();
     let Request { locator, path, source, target, map, map_interval, domain, wanted, afresh, .. } = &request;
-    let Request { expected, plan, direction, handling, limits, command, watch, .. } = &request;
+    let Request { expected, suspect_reads, plan, direction, handling, limits, command, watch, .. } = &request;
     let clock = Instant::now();
     let len = source.len();
     let domain = wanted.domain(domain.clone(), map, len)?.in_units(plan.sector, len);
@@ -118,6 +123,12 @@ pub fn run(mut request: Request) -> Result<Rescued> {
     }
     let id = SourceId::of(locator, path.as_deref(), Some(&**source));
     let site = Site::of(map)?;
+    let suspects = site.folder.join(format!("{}.suspect", site.map));
+    let beside = site.folder.join(format!("{}.suspect.img", site.map));
+    let before = suspect::load(&suspects)?;
+    if let Some(wanted) = suspect_reads {
+        wanted.announce(&beside, &before, &**watch)?;
+    }
     let known = || Begun::at(&site, &id, len, target, target.there()?);
     if target.there()? == There::Nothing {
         known()?;
@@ -188,7 +199,15 @@ pub fn run(mut request: Request) -> Result<Rescued> {
         longest: plan.longest,
         sector: plan.sector,
     });
+    let in_full = console.is_none();
     let (ledger, run) = passes(&mut drive, ledger, plan, *direction, console);
+    let (mut asked, mut run) = (0, run);
+    if let (Some(wanted), true, Ok(())) = (suspect_reads, in_full, &run) {
+        match drive.suspect_reads(wanted, &ledger, plan, &before, &beside) {
+            Ok(sectors) => asked = sectors,
+            Err(e) => run = Err(e),
+        }
+    }
     // What was sampled is compared whatever ended the run but a person, or a drive that is not to be read any more.
     let run = run.and_then(|()| drive.check_reads(End::Yes));
     watch.event(&Event::End);
@@ -196,8 +215,7 @@ pub fn run(mut request: Request) -> Result<Rescued> {
     drive.keeper.finish()?;
     let found = std::mem::replace(&mut drive.suspicions, Suspicions::new(plan.sector, 0.0, None));
     let checked_reads = found.checked;
-    let suspects = site.folder.join(format!("{}.suspect", site.map));
-    let suspect = found.finish(&suspect::load(&suspects)?, &ledger, &*disk);
+    let suspect = found.finish(&before, &ledger, &*disk);
     suspect::save(&suspects, &suspect)?;
     let stop: Option<Stop> = match run {
         Ok(()) => None,
@@ -226,6 +244,7 @@ pub fn run(mut request: Request) -> Result<Rescued> {
         unread: listed(&[Status::NonTried, Status::NonTrimmed, Status::NonScraped]),
         suspect,
         checked_reads,
+        suspect_reads: asked,
         reads: drive.pace.reads,
         failed_reads: drive.pace.failed,
         hung_reads: drive.pace.hung,

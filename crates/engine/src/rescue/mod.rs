@@ -48,12 +48,13 @@ mod sweep;
 mod target;
 #[cfg(test)]
 mod tests;
+mod uncorrected;
 mod value;
 mod yields;
 
 pub use afresh::{Afresh, Failed, Reach, Size, Tried, Wanted};
 pub use commands::{Console, Number};
-pub use drive::{Lists, OpenDrive, Passthrough, Settings, Treatment, open_drive, open_treated};
+pub use drive::{Lists, OpenDrive, Passthrough, Settings, Treatment, Unreadable, open_drive, open_treated};
 pub use handling::{AfterError, Again, Handling, Reopen, Slow, Told};
 pub use job::{Request, Rescued, run};
 pub use ladder::{Laddered, Patience, Rungs, Step};
@@ -67,6 +68,7 @@ pub use real::Direction;
 pub use simulate::{Begun, Point, Simulated, Simulation, simulate};
 pub use suspect::{Reason, Suspect};
 pub use target::{Old, Space, Target, Writes};
+pub use uncorrected::{Begin, Keep, SuspectReads, Way};
 pub use value::Wishes;
 
 use std::ops::Range;

@@ -58,6 +58,27 @@ impl Prepared {
         Ok(prepared)
     }
 
+    /// Has the drive hand over blocks that it could not correct, along with the error. What it had is recorded first, and put back with the rest.
+    ///
+    /// `Unsupported` where the drive has no such setting, or refuses it.
+    pub fn hand_over_failed_blocks(&self) -> Result<()> {
+        let drive = Arc::clone(&self.drive.lock().unwrap_or_else(PoisonError::into_inner));
+        let page = |setting: &Setting| matches!(setting, Setting::RecoveryPage(_));
+        let now = || Ok(settings::current(drive.channel())?.into_iter().find(page));
+        let Some(had) = now()? else { return Err(Error::unsupported("the drive tells no such setting")) };
+        let Some(wanted) = had.with_failed_blocks() else { return Ok(()) };
+        if !self.before.iter().any(page) {
+            let all: Vec<Setting> = self.before.iter().cloned().chain([had.clone()]).collect();
+            save(&self.record, &drive.facts().identity.serial, &all)?;
+        }
+        settings::apply(drive.channel(), &wanted, &self.consent)?;
+        match now()?.as_ref().map(Setting::with_failed_blocks) {
+            Some(None) => self.watch.event(&Event::Note(format!("{}: {had} is now {wanted}", wanted.title()))),
+            _ => return Err(Error::unsupported("the drive took the setting and did not keep it")),
+        }
+        Ok(())
+    }
+
     /// Changes the settings of a drive that came back: what is not saved is lost with its power.
     pub fn apply_again(&self, drive: Arc<Commanded>) {
         self.apply(&drive);

@@ -109,7 +109,7 @@ impl Real {
         }
     }
 
-    fn end(&mut self, stop: Stop) -> Error {
+    pub fn end(&mut self, stop: Stop) -> Error {
         self.stop = Some(stop);
         Error::cancelled()
     }
@@ -177,7 +177,7 @@ impl Real {
     }
 
     /// How many bytes from the start are none of what stands for a sector that failed.
-    fn believed(&self, bytes: &[u8]) -> u64 {
+    pub fn believed(&self, bytes: &[u8]) -> u64 {
         let Some(bad) = self.handling.bad_data.as_ref().filter(|b| !b.is_empty()) else { return bytes.len() as u64 };
         let found = bytes.chunks(bad.len()).position(|sector| sector == &bad[..]);
         found.map_or(bytes.len() as u64, |i| (i * bad.len()) as u64 / self.sector * self.sector)

@@ -1,6 +1,7 @@
 //! Good reads that may be none: a drive, a cable or a bridge that answers without having read.
 //!
-//! What is suspect stays finished in the map, since nobody knows better, but it is listed in the result and in the file `MAP.suspect`, whose
+//! What is suspect stays finished in the map, since nobody knows better (or bad, where the drive calls it unreadable and gave something all
+//! the same), but it is listed in the result and in the file `MAP.suspect`, whose
 //! form `tintype map convert --from json` makes a map of.
 
 use super::{Ledger, Status};
@@ -31,12 +32,40 @@ pub enum Reason {
     Unchecked,
     /// The same as half as far on, everywhere: the drive has fewer bytes than it says.
     WrapsAround,
+    /// Not read: handed over by a SCSI drive with the error (TB).
+    TransferBlock,
+    /// Not read: given by READ LONG of a SCSI drive, without correction.
+    ReadLong,
+    /// Not read: given by READ STREAM with Read Continuous of an ATA drive.
+    ReadStream,
+    /// Not read: given by SCT Long Sector Access of an ATA drive.
+    SctReadLong,
+    /// Not read: given by READ LONG of an ATA drive.
+    AtaReadLong,
 }
 
 impl Reason {
     /// True where healthy drives hold such bytes too, if seldom: worth a look, and no loss.
     pub const fn is_hint(self) -> bool {
         matches!(self, Reason::RepeatedSector)
+    }
+
+    /// True for what the drive calls unreadable and gave all the same: the map calls it bad.
+    pub const fn is_uncorrected(self) -> bool {
+        use Reason::*;
+        matches!(self, TransferBlock | ReadLong | ReadStream | SctReadLong | AtaReadLong)
+    }
+
+    /// How the drive was asked for what it calls unreadable.
+    pub const fn way(self) -> &'static str {
+        match self {
+            Reason::TransferBlock => "a read that hands over the block that failed (TB)",
+            Reason::ReadLong => "READ LONG",
+            Reason::ReadStream => "READ STREAM with Read Continuous",
+            Reason::SctReadLong => "SCT Long Sector Access",
+            Reason::AtaReadLong => "ATA READ LONG",
+            _ => "a read",
+        }
     }
 
     /// The reason in words.
@@ -49,6 +78,11 @@ impl Reason {
             Reason::ReadsDiffer => "read twice, and not the same",
             Reason::Unchecked => "read since the drive was last known to answer right",
             Reason::WrapsAround => "the same as further up on the drive, which has fewer bytes than it says",
+            Reason::TransferBlock => "unreadable, handed over with the error (TB)",
+            Reason::ReadLong => "unreadable, given by READ LONG without correction",
+            Reason::ReadStream => "unreadable, given by READ STREAM with Read Continuous",
+            Reason::SctReadLong => "unreadable, given by SCT Long Sector Access",
+            Reason::AtaReadLong => "unreadable, given by ATA READ LONG without correction",
         }
     }
 }
@@ -95,6 +129,8 @@ pub(super) struct Suspicions {
     sector: usize,
     expected: Option<Domain>,
     found: RangeMap<Reason>,
+    // What the drive calls unreadable and gave all the same.
+    given: RangeMap<Reason>,
     // Long runs of zeros where data is expected.
     zeros: RangeMap<()>,
     // First and last bytes of the read before, and where it was.
@@ -122,6 +158,7 @@ impl Suspicions {
             sector: sector as usize,
             expected,
             found: RangeMap::new(),
+            given: RangeMap::new(),
             zeros: RangeMap::new(),
             before: None,
             after_failure: None,
@@ -229,6 +266,11 @@ impl Suspicions {
         }
     }
 
+    /// The drive gave something for what it calls unreadable.
+    pub fn given(&mut self, range: Range<u64>, reason: Reason) {
+        self.given.set(range, reason);
+    }
+
     /// The last sector that was read, with its bytes.
     pub fn last_good(&self) -> Option<(u64, &[u8])> {
         self.last_good.as_ref().map(|(at, bytes)| (*at, &bytes[..]))
@@ -273,9 +315,10 @@ impl Suspicions {
         if let Some(real) = wraps(target, ledger) {
             self.mark(real..ledger.len(), Reason::WrapsAround);
         }
-        let mut all = RangeMap::new();
+        let (mut all, mut given) = (RangeMap::new(), RangeMap::new());
         for suspect in before {
-            all.set(suspect.offset..suspect.offset.saturating_add(suspect.len), suspect.reason);
+            let list = if suspect.reason.is_uncorrected() { &mut given } else { &mut all };
+            list.set(suspect.offset..suspect.offset.saturating_add(suspect.len), suspect.reason);
         }
         // What was read again is judged by that.
         for (range, ()) in self.read.iter() {
@@ -288,12 +331,22 @@ impl Suspicions {
         for (range, _) in ledger.iter().filter(|(_, fate)| fate.status != Status::Finished) {
             all.clear(range);
         }
+        // What the drive gave without being able to read it counts until it was read.
+        for (range, reason) in self.given.iter() {
+            given.set(range, reason);
+        }
+        for (range, _) in ledger.iter().filter(|(_, fate)| fate.status == Status::Finished) {
+            given.clear(range);
+        }
+        for (range, reason) in given.iter() {
+            all.set(range, reason);
+        }
         all.iter().map(|(r, reason)| Suspect { offset: r.start, len: r.end - r.start, reason }).collect()
     }
 }
 
 /// True if a sector repeats itself inside: such a pattern goes on in the next one, and says nothing.
-fn has_a_period(sector: &[u8]) -> bool {
+pub(super) fn has_a_period(sector: &[u8]) -> bool {
     let mut period = 1;
     while period < sector.len() {
         if sector[period..] == sector[..sector.len() - period] {
@@ -386,7 +439,10 @@ pub(super) fn save(path: &Path, suspects: &[Suspect]) -> Result<()> {
     }
     let extent_list = suspects
         .iter()
-        .map(|s| Listed { offset: s.offset, len: s.len, state: "data".into(), reason: s.reason })
+        .map(|s| {
+            let state = if s.reason.is_uncorrected() { "bad" } else { "data" };
+            Listed { offset: s.offset, len: s.len, state: state.into(), reason: s.reason }
+        })
         .collect();
     let text = serde_json::to_string_pretty(&Document { extent_list })
         .map_err(|e| Error::usage("the list has no text").because(e))?;
