@@ -1,6 +1,7 @@
 //! Opens the drive that is to be rescued.
 
 use super::ladder::{Laddered, Patience, Rungs, Step};
+use super::power;
 use super::prepare::{self, Prepared};
 use super::suspect::Reason;
 use super::uncorrected::{Begin, Way};
@@ -8,7 +9,7 @@ use crate::open::{Medium, medium_of};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tintype_core::{Error, Event, Identity, Result, Silent, Source, Watch, human_size};
 use tintype_device::passthrough::{Channel, Commanded, Consent, Dialect, Manner, Uncorrected, defects};
 use tintype_device::reset::{self, Handles};
@@ -208,6 +209,7 @@ pub fn open_treated(
             power: treatment.power.clone(),
             prepared: prepared.clone(),
             path: path.to_path_buf(),
+            watch: Arc::clone(watch),
         };
         let steps = treatment.steps.clone();
         drive.deadline = Laddered::longest(steps.len(), &patience).saturating_add(timeout);
@@ -291,6 +293,7 @@ struct Real {
     power: Option<String>,
     prepared: Option<Arc<Prepared>>,
     path: PathBuf,
+    watch: Arc<dyn Watch>,
 }
 
 impl Rungs for Real {
@@ -301,7 +304,7 @@ impl Rungs for Real {
             Step::Link => handles.reset_link()?,
             Step::Power => {
                 let command = self.power.as_deref().ok_or_else(|| Error::usage("there is no command for the power"))?;
-                self.run(command)?;
+                power::run(command, &self.path, &self.identity.serial, COME_BACK, &*self.watch)?;
                 let mut done = vec![format!("{command} was run")];
                 done.extend(handles.rescan().unwrap_or_default());
                 done
@@ -327,29 +330,5 @@ impl Rungs for Real {
             prepared.apply_again(Arc::clone(commanded));
         }
         Some(drive.source)
-    }
-}
-
-impl Real {
-    /// Runs the command for the power; what it is about is in its environment.
-    fn run(&self, command: &str) -> Result<()> {
-        let mut shell = std::process::Command::new("sh");
-        shell.args(["-c", command]).env("TINTYPE_DRIVE", &self.path).env("TINTYPE_SERIAL", &self.identity.serial);
-        shell.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
-        let mut child = shell.spawn().map_err(|e| Error::io("the command for the power cannot be run", e))?;
-        let began = Instant::now();
-        loop {
-            match child.try_wait().map_err(|e| Error::io("the command for the power is lost", e))? {
-                Some(status) if status.success() => return Ok(()),
-                Some(status) => return Err(Error::new(tintype_core::Kind::Io, format!("{command}: {status}"))),
-                None if began.elapsed() > COME_BACK => {
-                    let _ = child.kill();
-                    let _ = child.wait();
-                    let seconds = COME_BACK.as_secs();
-                    return Err(Error::new(tintype_core::Kind::Io, format!("{command} did not end in {seconds} s")));
-                }
-                None => std::thread::sleep(Duration::from_millis(100)),
-            }
-        }
     }
 }

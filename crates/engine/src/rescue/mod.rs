@@ -37,6 +37,7 @@ mod mirror;
 mod model;
 mod pace;
 mod passes;
+mod power;
 mod prepare;
 mod reader;
 mod real;
