@@ -1,5 +1,6 @@
 //! Opens the drive that is to be rescued.
 
+use super::handling::SetEffort;
 use super::ladder::{Laddered, Patience, Rungs, Step};
 use super::power;
 use super::prepare::{self, Prepared};
@@ -41,6 +42,8 @@ pub struct OpenDrive {
     pub known: Vec<Range<u64>>,
     /// Ways to ask it for what it calls unreadable, where that is wanted.
     pub ways: Vec<Way>,
+    /// Tells the drive how much to do for the reads that follow, where it can be told with each.
+    pub effort: Option<SetEffort>,
     /// The same drive, if it is one.
     block: Option<Arc<block::BlockSource>>,
 }
@@ -60,6 +63,7 @@ pub fn open_drive(path: &Path, how: Passthrough, timeout: Duration, watch: &dyn 
                 commanded: None,
                 known: Vec::new(),
                 ways: Vec::new(),
+                effort: None,
                 block: None,
             });
         }
@@ -98,6 +102,7 @@ pub fn open_drive(path: &Path, how: Passthrough, timeout: Duration, watch: &dyn 
                 commanded: Some(commanded),
                 known: Vec::new(),
                 ways: Vec::new(),
+                effort: None,
                 block: Some(drive),
             }
         }
@@ -107,6 +112,7 @@ pub fn open_drive(path: &Path, how: Passthrough, timeout: Duration, watch: &dyn 
             commanded: None,
             known: Vec::new(),
             ways: Vec::new(),
+            effort: None,
             block: Some(drive),
         },
     })
@@ -191,6 +197,11 @@ pub fn open_treated(
     if let (Some(commanded), Lists::Asked) = (&drive.commanded, treatment.lists) {
         drive.known = known(commanded, &**watch);
     }
+    drive.effort = prepared.as_ref().filter(|prepared| prepared.has_efforts()).map(|prepared| {
+        let prepared = Arc::clone(prepared);
+        let set: SetEffort = Arc::new(move |effort| prepared.set_effort(effort));
+        set
+    });
     if treatment.unreadable == Unreadable::Asked {
         drive.ways = ways(&drive, prepared.as_ref(), timeout, path, &**watch)?;
     }

@@ -81,7 +81,7 @@ impl Drive for Mirror<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{Bench, everything, models};
-    use super::super::{Model, Rescue};
+    use super::super::{Effort, Model, Rescue};
     use super::*;
     use proptest::prelude::*;
 
@@ -128,7 +128,7 @@ mod tests {
             fn read(&mut self, range: Range<u64>) -> Result<Reply> {
                 let good = range.end - range.start;
                 self.0.push(range);
-                Ok(Reply { good, failed: false, seconds: 0.001 })
+                Ok(Reply { good, failed: false, seconds: 0.001, effort: Effort::Full })
             }
 
             fn mark(&mut self, _: Range<u64>, _: Fate) -> Result<()> {

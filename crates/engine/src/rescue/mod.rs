@@ -56,7 +56,7 @@ mod yields;
 pub use afresh::{Afresh, Failed, Reach, Size, Tried, Wanted};
 pub use commands::{Console, Number};
 pub use drive::{Lists, OpenDrive, Passthrough, Settings, Treatment, Unreadable, open_drive, open_treated};
-pub use handling::{AfterError, Again, Handling, Reopen, Slow, Told};
+pub use handling::{AfterError, Again, Handling, Reopen, SetEffort, Slow, Told};
 pub use job::{Request, Rescued, run};
 pub use ladder::{Laddered, Patience, Rungs, Step};
 pub use ledger::{Fate, Ledger};
@@ -74,6 +74,7 @@ pub use value::Wishes;
 
 use std::ops::Range;
 pub use tintype_core::mapfile::Status;
+pub use tintype_device::passthrough::Effort;
 
 /// Where a rescue reads from.
 pub trait Drive {
@@ -126,4 +127,6 @@ pub struct Reply {
     pub failed: bool,
     /// How long it took.
     pub seconds: f64,
+    /// How much the drive was to do: a brief read that failed says little of what it was to read.
+    pub effort: Effort,
 }

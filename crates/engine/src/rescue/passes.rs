@@ -17,7 +17,7 @@ use super::geometry::Geometry;
 use super::latency::Latency;
 use super::value::Wishes;
 use super::yields::Yield;
-use super::{Drive, Fate, Ledger, Status};
+use super::{Drive, Effort, Fate, Ledger, Status};
 use std::ops::Range;
 use tintype_core::Result;
 
@@ -232,6 +232,7 @@ impl<'a> Rescue<'a> {
         self.costs.failed(reply.seconds);
         let len = range.end - end;
         let status = match before.status {
+            _ if reply.effort == Effort::Brief => Status::NonTrimmed,
             _ if len <= self.plan.sector => Status::Bad,
             _ if len <= self.plan.unit => Status::NonScraped,
             _ => Status::NonTrimmed,

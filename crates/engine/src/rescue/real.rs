@@ -6,7 +6,7 @@ use super::limits::{Limits, Stop};
 use super::pace::Pace;
 use super::reader::{Around, Heard, Next, Reader};
 use super::suspect::{End, Suspicions};
-use super::{Drive, Fate, Ledger, Pass, Reply, Status};
+use super::{Drive, Effort, Fate, Ledger, Pass, Reply, Status};
 use crate::map::draw;
 use std::ops::Range;
 use std::sync::Arc;
@@ -54,6 +54,8 @@ pub(super) struct Real {
     sector: u64,
     direction: Direction,
     pass: Pass,
+    // What reads ask of the drive.
+    effort: Effort,
     told: Instant,
     // When the map was drawn last, how long that took, and what it looked like.
     drawn: Option<(Instant, Duration)>,
@@ -100,6 +102,7 @@ impl Real {
             sector,
             direction,
             pass: Pass::Copy,
+            effort: Effort::Full,
             told: now,
             drawn: None,
             cells: String::new(),
@@ -363,7 +366,7 @@ impl Drive for Real {
         } else {
             self.check_reads(End::No)?;
         }
-        Ok(Reply { good, failed, seconds })
+        Ok(Reply { good, failed, seconds, effort: self.effort })
     }
 
     fn mark(&mut self, range: Range<u64>, fate: Fate) -> Result<()> {
@@ -393,6 +396,10 @@ impl Drive for Real {
             self.pause(self.handling.pause_on_pass)?;
         }
         self.pass = pass;
+        if let Some(set) = &self.handling.effort {
+            self.effort = if matches!(pass, Pass::Copy | Pass::Slow | Pass::Back) { Effort::Brief } else { Effort::Full };
+            set(self.effort);
+        }
         self.watch.event(&Event::Note(format!(
             "{}: {} of {} bytes are there, {} reads failed",
             pass.title(),

@@ -1,7 +1,7 @@
 //! The same run against a model of a drive: nothing is touched, the clock is the model's.
 
 use super::model::{Model, Outcome, Played};
-use super::{Drive, Fate, Ledger, Limits, Pass, Plan, Reply, Rescue, Status};
+use super::{Drive, Effort, Fate, Ledger, Limits, Pass, Plan, Reply, Rescue, Status};
 use crate::map::Domain;
 use crate::report::Range as Listed;
 use serde::Serialize;
@@ -203,7 +203,7 @@ impl Drive for Stage {
         self.reads += 1;
         self.failed += u64::from(failed);
         self.hung += u64::from(hung);
-        Ok(Reply { good: if failed { 0 } else { range.end - range.start }, failed, seconds })
+        Ok(Reply { good: if failed { 0 } else { range.end - range.start }, failed, seconds, effort: Effort::Full })
     }
 
     fn mark(&mut self, range: Range<u64>, fate: Fate) -> Result<()> {

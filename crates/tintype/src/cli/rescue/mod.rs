@@ -83,6 +83,7 @@ fn rescued(args: &Args, extra: &ddrescue::Extra, context: &Context<'_>) -> Resul
         plan: plan(args, u64::from(shape.sector), sector)?,
         handling: Handling {
             deadline: drive.deadline,
+            effort: drive.effort,
             ..handling(args, extra, sector, if test.is_none() { Reopens::Really } else { Reopens::Not }, context)?
         },
         source,
