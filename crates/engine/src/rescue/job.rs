@@ -193,7 +193,9 @@ pub fn run(mut request: Request) -> Result<Rescued> {
         handling: handling.clone(),
         limits: limits.clone(),
         watch: Arc::clone(watch),
-        suspicions: Suspicions::new(plan.sector, handling.check_reads, expected.clone()),
+        suspicions: Suspicions::new(plan.sector, handling.check_reads, expected.clone()).kept_in(
+            &suspects, &before, &ledger,
+        ),
         direction: *direction,
         areas,
         longest: plan.longest,
@@ -215,8 +217,7 @@ pub fn run(mut request: Request) -> Result<Rescued> {
     drive.keeper.finish()?;
     let found = std::mem::replace(&mut drive.suspicions, Suspicions::new(plan.sector, 0.0, None));
     let checked_reads = found.checked;
-    let suspect = found.finish(&before, &ledger, &*disk);
-    suspect::save(&suspects, &suspect)?;
+    let suspect = found.finish(&ledger, &*disk)?;
     let stop: Option<Stop> = match run {
         Ok(()) => None,
         Err(e) if e.kind() == Kind::Cancelled && drive.stop.is_some() => drive.stop.take(),

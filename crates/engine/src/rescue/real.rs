@@ -5,7 +5,7 @@ use super::keeper::Keeper;
 use super::limits::{Limits, Stop};
 use super::pace::Pace;
 use super::reader::{Around, Heard, Next, Reader};
-use super::suspect::{End, Suspicions};
+use super::suspect::{End, Suspicions, When};
 use super::{Drive, Effort, Fate, Ledger, Pass, Reply, Status};
 use crate::map::draw;
 use std::ops::Range;
@@ -380,6 +380,7 @@ impl Drive for Real {
     fn look(&mut self, ledger: &Ledger) -> Result<()> {
         if self.told.elapsed() > TELL {
             self.tell(ledger);
+            self.suspicions.save(When::Due)?;
         }
         match self.limits.met_by(ledger, self.areas) {
             Some(stop) => Err(self.end(stop)),
@@ -388,6 +389,7 @@ impl Drive for Real {
     }
 
     fn save(&mut self) -> Result<()> {
+        self.suspicions.save(When::Now)?;
         self.keeper.save()
     }
 
@@ -408,6 +410,7 @@ impl Drive for Real {
             self.pace.failed
         )));
         self.tell(ledger);
+        self.suspicions.save(When::Now)?;
         self.keeper.pass(pass)
     }
 }

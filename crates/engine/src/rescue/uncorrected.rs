@@ -11,7 +11,7 @@
 use super::reader::{Around, Heard, Reader};
 use super::real::Real;
 use super::retry::scattered;
-use super::suspect::{Reason, Suspect, has_a_period};
+use super::suspect::{Reason, Suspect, When, has_a_period};
 use super::{Ledger, Plan, Status};
 use std::collections::HashSet;
 use std::fs::File;
@@ -19,6 +19,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tintype_core::{Aligned, Disk, Error, Event, Kind, Result, Source, Watch};
 
 /// A way to ask for what the drive calls unreadable.
@@ -58,6 +59,9 @@ const TRIALS: usize = 3;
 
 /// Bad ranges beside which a good sector is looked for.
 const LOOK: usize = 256;
+
+/// How often what was given is named: what a kill may cost.
+const KEEP: Duration = Duration::from_secs(5);
 
 /// After so many sectors in a row that gave nothing no more is to be expected.
 const HOPELESS: u32 = 64;
@@ -160,6 +164,7 @@ impl Real {
         let (mut asked, mut in_vain) = (0, 0);
         // What was given last is taken only when the next sector is another: a drive that gives the same for both gives nothing.
         let (mut pending, mut last) = (None, Vec::new());
+        let mut kept = Instant::now();
         for i in scattered(sectors.len()) {
             if ways.is_empty() {
                 break;
@@ -198,6 +203,10 @@ impl Real {
                     self.take(pending.replace(given), store)?;
                 }
                 _ => in_vain += 1,
+            }
+            if kept.elapsed() > KEEP {
+                self.keep(store)?;
+                kept = Instant::now();
             }
         }
         self.take(pending, store)?;
@@ -264,6 +273,15 @@ impl Real {
             }
         }
         Ok((!same).then(|| "the drive refuses it for good sectors, too".into()))
+    }
+
+    /// What was given is on the medium before the list names it.
+    fn keep(&mut self, store: &Store) -> Result<()> {
+        match store {
+            Store::Image => self.keeper.save()?,
+            Store::Beside(_) => store.finish()?,
+        }
+        self.suspicions.save(When::Now)
     }
 
     fn take(&mut self, given: Option<Given>, store: &mut Store) -> Result<()> {
@@ -518,7 +536,7 @@ mod tests {
             handling: Handling::default(),
             limits: Limits::default(),
             watch: Arc::clone(&watch) as _,
-            suspicions: Suspicions::new(SECTOR, 0.0, None),
+            suspicions: Suspicions::new(SECTOR, 0.0, None).kept_in(&folder.path().join("t.map.suspect"), before, &ledger),
             direction: Direction::Forwards,
             areas: 0,
             longest: 1 << 20,
@@ -528,7 +546,7 @@ mod tests {
         let asked = drive.suspect_reads(&wanted, &ledger, &plan, before, &beside).unwrap();
         let fates = drive.keeper.finish().unwrap().unwrap().iter().collect();
         let found = std::mem::replace(&mut drive.suspicions, Suspicions::new(SECTOR, 0.0, None));
-        let suspect = found.finish(before, &ledger, &*image);
+        let suspect = found.finish(&ledger, &*image).unwrap();
         let said = watch.0.lock().unwrap().join("\n");
         let image = image.0.lock().unwrap().clone();
         Came { asked, suspect, image, beside: std::fs::read(&beside).ok(), fates, said }
