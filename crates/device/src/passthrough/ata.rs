@@ -91,8 +91,14 @@ pub(super) fn read_stream(lba: u64, blocks: u16, limit: u8, into: &mut [u8]) -> 
 pub(super) fn read_long(lba: u64, into: &mut [u8]) -> Option<Command<'_>> {
     let lba = u32::try_from(lba).ok().filter(|lba| lba >> 28 == 0)?;
     let device = 0x40 | (lba >> 24) as u8;
-    let task =
-        Task { command: 0x22, feature: 0, count: 1, lba: u64::from(lba & 0xFF_FFFF), device, protocol: Protocol::PioIn };
+    let task = Task {
+        command: 0x22,
+        feature: 0,
+        count: 1,
+        lba: u64::from(lba & 0xFF_FFFF),
+        device,
+        protocol: Protocol::PioIn,
+    };
     Some(Command::scsi(&task.cdb(), Data::In(into)))
 }
 

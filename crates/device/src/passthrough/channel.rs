@@ -54,7 +54,7 @@ impl Channel {
 
     /// The way to the model of a drive whose first block is that of the whole drive.
     #[cfg(test)]
-    pub fn to_model(way: Way, line: Box<dyn Line>) -> Channel {
+    pub(super) fn to_model(way: Way, line: Box<dyn Line>) -> Channel {
         Channel { line, path: "model".into(), way, namespace: 1, node: "model".into(), start: 0 }
     }
 

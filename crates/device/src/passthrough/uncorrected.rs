@@ -392,7 +392,8 @@ mod tests {
                     registers(0x70, 0x40)
                 }
                 0x22 => {
-                    let mut all = on_the_medium(u64::from(cdb[13] & 0xF) << 24 | lba([12, 10, 8, 12, 10, 8]) & 0xFF_FFFF);
+                    let mut all =
+                        on_the_medium(u64::from(cdb[13] & 0xF) << 24 | lba([12, 10, 8, 12, 10, 8]) & 0xFF_FFFF);
                     all.extend([0xEC; 4]);
                     fill(data, &all);
                     good()
@@ -531,7 +532,6 @@ mod tests {
     #[test]
     fn a_drive_that_refuses_gives_nothing() {
         let (channel, model) = drive(Model::new(Kind::Sas));
-        model.lock().unwrap().kind = Kind::Sas;
         // No SCSI drive knows the commands of ATA.
         for manner in [Manner::ReadStream, Manner::SctReadLong, Manner::AtaReadLong] {
             let asking = Asking::new(&channel, manner, BLOCK, Duration::from_secs(1)).unwrap();

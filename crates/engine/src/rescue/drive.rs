@@ -263,7 +263,8 @@ fn ways(
         ways.push(Way { reason, source, begin });
     }
     if ways.is_empty() {
-        let what = "has no command that gives what it calls unreadable (NVMe drives have none); leave out --suspect-reads";
+        let what =
+            "has no command that gives what it calls unreadable (NVMe drives have none); leave out --suspect-reads";
         return Err(Error::unsupported(what).in_path(path));
     }
     Ok(ways)

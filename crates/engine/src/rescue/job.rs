@@ -3,6 +3,7 @@
 use super::afresh::{Afresh, Wanted};
 use super::begin::{Begun, Site, There};
 use super::commands::Console;
+use super::failures::{self, FailedFor};
 use super::handling::Handling;
 use super::keeper::{Cadence, Keeper, Place};
 use super::known::leave_for_later;
@@ -14,7 +15,7 @@ use super::real::{Direction, Real, Tools};
 use super::suspect::{self, End, Suspect, Suspicions};
 use super::target::{Held, Start, Target};
 use super::uncorrected::SuspectReads;
-use super::{Ledger, Plan, Rescue, Status};
+use super::{Causes, Ledger, Plan, Rescue, Status};
 use crate::identity::SourceId;
 use crate::map::Domain;
 use crate::report::{Range as Listed, now, program};
@@ -90,6 +91,10 @@ pub struct Rescued {
     pub bad: Vec<Listed>,
     /// Ranges that are meant and were not, or not finally, tried.
     pub unread: Vec<Listed>,
+    /// Bytes that are meant and failed, by reason.
+    pub failures: Vec<FailedFor>,
+    /// Bytes that were read, by how long that took.
+    pub took: BTreeMap<&'static str, u64>,
     /// Ranges that were read and may be wrong all the same.
     pub suspect: Vec<Suspect>,
     /// Reads of this run that were made twice and compared.
@@ -155,6 +160,7 @@ pub fn run(mut request: Request) -> Result<Rescued> {
         _ => false,
     };
     let (mut ledger, log) = take_up(begun, &site, header, len, &**watch).map_err(|e| e.in_folder(&site.folder))?;
+    let causes = log.causes().clone();
     // The journal is there first: an image that has its length and no journal would be somebody else's.
     let disk = held.disk(start)?;
     let mut reader = Reader::new(Arc::clone(source), handling.deadline);
@@ -193,10 +199,10 @@ pub fn run(mut request: Request) -> Result<Rescued> {
         handling: handling.clone(),
         limits: limits.clone(),
         watch: Arc::clone(watch),
-        suspicions: Suspicions::new(plan.sector, handling.check_reads, expected.clone()).kept_in(
-            &suspects, &before, &ledger,
-        ),
+        suspicions: Suspicions::new(plan.sector, handling.check_reads, expected.clone())
+            .kept_in(&suspects, &before, &ledger),
         direction: *direction,
+        causes: causes.clone(),
         areas,
         longest: plan.longest,
         sector: plan.sector,
@@ -229,7 +235,7 @@ pub fn run(mut request: Request) -> Result<Rescued> {
     let listed = |wanted: &[Status]| -> Vec<Listed> {
         ledger
             .pieces()
-            .filter(|(_, f)| wanted.contains(&f.status))
+            .filter(|(_, f)| wanted.contains(&f.status()))
             .map(|(r, _)| Listed { offset: r.start, len: r.end - r.start })
             .collect()
     };
@@ -243,6 +249,8 @@ pub fn run(mut request: Request) -> Result<Rescued> {
         statuses: Status::ALL.iter().map(|s| (s.name().to_owned(), ledger.total(*s))).collect(),
         bad: listed(&[Status::Bad]),
         unread: listed(&[Status::NonTried, Status::NonTrimmed, Status::NonScraped]),
+        failures: failures::by_reason(ledger.pieces(), &causes),
+        took: failures::by_time(ledger.pieces()),
         suspect,
         checked_reads,
         suspect_reads: asked,
@@ -257,15 +265,15 @@ pub fn run(mut request: Request) -> Result<Rescued> {
 
 /// What is known, and the journal that goes on from there.
 pub(super) fn take_up(begun: Begun, site: &Site, header: Header, len: u64, watch: &dyn Watch) -> Result<(Ledger, Log)> {
-    let create = |ledger: Ledger, map: Option<u32>| {
-        let log = Log::create(Arc::clone(&site.outlet), &site.journal(), header.clone(), ledger.fates(), map)?;
+    let create = |ledger: Ledger, header: Header, causes: Causes, maps: Vec<u32>| {
+        let log = Log::create(Arc::clone(&site.outlet), &site.journal(), header, ledger.fates(), causes, maps)?;
         Ok((ledger, log))
     };
     match begun {
-        Begun::Anew => create(Ledger::new(len), None),
+        Begun::Anew => create(Ledger::new(len), header, Causes::new(), Vec::new()),
         Begun::FromMap(ledger, sum) => {
             watch.event(&Event::Note(format!("going on with {}", site.folder.join(&site.map).display())));
-            create(ledger, Some(sum))
+            create(ledger, header, Causes::new(), vec![sum])
         }
         Begun::FromJournal(ledger, found) => {
             if let (Some(was), Some(is)) = (&found.header.medium, &header.medium)
@@ -279,6 +287,9 @@ pub(super) fn take_up(begun: Begun, site: &Site, header: Header, len: u64, watch
                 watch.event(&Event::Note(what));
             }
             watch.event(&Event::Note(format!("going on: {} of {len} bytes are there", ledger.total(Status::Finished))));
+            if found.older {
+                return create(ledger, found.header, found.causes, found.maps);
+            }
             Ok((ledger, Log::reopen(Arc::clone(&site.outlet), &site.journal(), &found)?))
         }
     }
@@ -320,7 +331,7 @@ const LOOK: u64 = 4096;
 
 /// True if the drive still holds what was read from it, as far as some places tell that can be read now.
 fn resembles(reader: &mut Reader, image: &dyn Disk, ledger: &Ledger, watch: &dyn Watch) -> Result<bool> {
-    let finished = || ledger.iter().filter(|(_, f)| f.status == Status::Finished).map(|(r, _)| r);
+    let finished = || ledger.iter().filter(|(_, f)| f.status() == Status::Finished).map(|(r, _)| r);
     let every = (finished().count() / PLACES).max(1);
     for range in finished().step_by(every).take(PLACES) {
         let range = range.start..range.end.min(range.start + LOOK);

@@ -21,6 +21,8 @@ mod crash;
 mod drive;
 mod edges;
 mod enclosed;
+mod failures;
+mod fate;
 mod geometry;
 mod handling;
 mod health;
@@ -56,10 +58,12 @@ mod yields;
 pub use afresh::{Afresh, Failed, Reach, Size, Tried, Wanted};
 pub use commands::{Console, Number};
 pub use drive::{Lists, OpenDrive, Passthrough, Settings, Treatment, Unreadable, open_drive, open_treated};
+pub use failures::{FailedFor, FailedRange, Journaled};
+pub use fate::{Cause, Causes, Fate, Took};
 pub use handling::{AfterError, Again, Handling, Reopen, SetEffort, Slow, Told};
 pub use job::{Request, Rescued, run};
 pub use ladder::{Laddered, Patience, Rungs, Step};
-pub use ledger::{Fate, Ledger};
+pub use ledger::Ledger;
 pub use limits::{BadAreas, Limits, Stop};
 pub use mapped::Mapped;
 pub use model::{Model, Outcome, Played};
@@ -127,6 +131,8 @@ pub struct Reply {
     pub failed: bool,
     /// How long it took.
     pub seconds: f64,
+    /// Why it failed.
+    pub cause: Cause,
     /// How much the drive was to do: a brief read that failed says little of what it was to read.
     pub effort: Effort,
 }

@@ -15,8 +15,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tintype_core::{Error, Event, Result, Source, Watch};
-use tintype_device::passthrough::{Commanded, Consent, Dialect, Effort};
 use tintype_device::passthrough::settings::{self, Setting};
+use tintype_device::passthrough::{Commanded, Consent, Dialect, Effort};
 
 const MAGIC: &str = "tintype drive settings 1";
 
@@ -64,7 +64,7 @@ impl Prepared {
     pub fn hand_over_failed_blocks(&self) -> Result<()> {
         let drive = self.current();
         let page = |setting: &Setting| matches!(setting, Setting::RecoveryPage(_));
-        let now = || Ok(settings::current(drive.channel())?.into_iter().find(page));
+        let now = || -> Result<Option<Setting>> { Ok(settings::current(drive.channel())?.into_iter().find(page)) };
         let Some(had) = now()? else { return Err(Error::unsupported("the drive tells no such setting")) };
         let Some(wanted) = had.with_failed_blocks() else { return Ok(()) };
         if !self.before.iter().any(page) {

@@ -6,12 +6,13 @@ use super::limits::{Limits, Stop};
 use super::pace::Pace;
 use super::reader::{Around, Heard, Next, Reader};
 use super::suspect::{End, Suspicions, When};
-use super::{Drive, Effort, Fate, Ledger, Pass, Reply, Status};
+use super::{Cause, Causes, Drive, Effort, Fate, Ledger, Pass, Reply, Status};
 use crate::map::draw;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tintype_core::{Aligned, Error, Event, Result, Source, Standing, Watch};
+use tintype_device::{Failure, Why};
 
 /// How often it is told how the work stands.
 const TELL: Duration = Duration::from_millis(250);
@@ -49,6 +50,7 @@ pub(super) struct Real {
     pub stop: Option<Stop>,
     /// Areas that were bad when it began.
     pub areas: usize,
+    causes: Causes,
     buffers: Vec<Aligned>,
     longest: usize,
     sector: u64,
@@ -76,6 +78,8 @@ pub(super) struct Tools {
     pub watch: Arc<dyn Watch>,
     pub suspicions: Suspicions,
     pub direction: Direction,
+    /// The causes that the journal knows.
+    pub causes: Causes,
     /// Bad areas there are.
     pub areas: usize,
     /// Longest read.
@@ -85,7 +89,8 @@ pub(super) struct Tools {
 
 impl Real {
     pub fn new(tools: Tools) -> Self {
-        let Tools { reader, keeper, handling, limits, watch, suspicions, direction, areas, longest, sector } = tools;
+        let Tools { reader, keeper, handling, limits, watch, suspicions, direction, causes, areas, longest, sector } =
+            tools;
         let now = Instant::now();
         Real {
             reader,
@@ -97,6 +102,7 @@ impl Real {
             pace: Pace::new(),
             stop: None,
             areas,
+            causes,
             buffers: Vec::new(),
             longest: longest as usize,
             sector,
@@ -251,7 +257,7 @@ impl Real {
         if due {
             let began = Instant::now();
             let span = ledger.domain().start()..ledger.domain().end();
-            let cells = draw::cells(span, ledger.pieces().map(|(r, f)| (r, f.status)), CELLS);
+            let cells = draw::cells(span, ledger.pieces().map(|(r, f)| (r, f.status())), CELLS);
             let signs = cells.cells.iter().map(|c| c.map_or(' ', Status::sign));
             self.cells = match self.direction {
                 Direction::Forwards => signs.collect(),
@@ -356,6 +362,9 @@ impl Drive for Real {
             Heard::Stopped => return Err(Error::cancelled()),
         };
         let failed = good < all;
+        // What stands for a sector that failed came without an error.
+        let why = || self.reader.why.unwrap_or(Why::kind_of(Failure::Unknown));
+        let cause = if failed { self.causes.number(why()) } else { Cause::NONE };
         self.pace.count(good, all - good, seconds);
         self.look_at_second(good);
         if failed || self.handling.told == Told::All {
@@ -366,7 +375,7 @@ impl Drive for Real {
         } else {
             self.check_reads(End::No)?;
         }
-        Ok(Reply { good, failed, seconds, effort: self.effort })
+        Ok(Reply { good, failed, seconds, cause, effort: self.effort })
     }
 
     fn mark(&mut self, range: Range<u64>, fate: Fate) -> Result<()> {
@@ -399,7 +408,8 @@ impl Drive for Real {
         }
         self.pass = pass;
         if let Some(set) = &self.handling.effort {
-            self.effort = if matches!(pass, Pass::Copy | Pass::Slow | Pass::Back) { Effort::Brief } else { Effort::Full };
+            self.effort =
+                if matches!(pass, Pass::Copy | Pass::Slow | Pass::Back) { Effort::Brief } else { Effort::Full };
             set(self.effort);
         }
         self.watch.event(&Event::Note(format!(

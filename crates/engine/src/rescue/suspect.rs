@@ -203,7 +203,7 @@ impl Suspicions {
         for suspect in before {
             let range = suspect.offset..suspect.offset.saturating_add(suspect.len);
             for (part, fate) in ledger.within(range) {
-                match (suspect.reason.is_uncorrected(), fate.status) {
+                match (suspect.reason.is_uncorrected(), fate.status()) {
                     (true, Status::Finished) => {}
                     (true, _) => self.given.set(part, suspect.reason),
                     (false, Status::Finished) => {
@@ -217,7 +217,7 @@ impl Suspicions {
                 }
             }
         }
-        let said = self.known();
+        let said = before.to_vec();
         self.list = Some(List { path: path.to_path_buf(), said, saved: Instant::now(), took: Duration::ZERO });
         self
     }
@@ -375,7 +375,7 @@ impl Suspicions {
             self.mark(real..ledger.len(), Reason::WrapsAround);
             // What was not read is nobody's suspicion.
             for (range, fate) in ledger.within(real..ledger.len()) {
-                if fate.status != Status::Finished {
+                if fate.status() != Status::Finished {
                     self.found.clear(range);
                 }
             }
@@ -448,7 +448,7 @@ fn wraps(target: &dyn Source, ledger: &Ledger) -> Option<u64> {
     let finished = |at: u64| {
         ledger.status(at) == Some(Status::Finished) && {
             let (range, fate) = ledger.at(at);
-            fate.status == Status::Finished && range.end - at >= BLOCK
+            fate.status() == Status::Finished && range.end - at >= BLOCK
         }
     };
     let read = |at: u64| {
@@ -548,7 +548,7 @@ mod tests {
     /// What is found when all of `image` was read.
     fn found(suspicions: Suspicions, image: &[u8]) -> Vec<(u64, u64, Reason)> {
         let mut ledger = Ledger::new(image.len() as u64);
-        ledger.set(0..image.len() as u64, Fate { status: Status::Finished, tries: 0 });
+        ledger.set(0..image.len() as u64, Fate::new(Status::Finished, 0));
         let target = tintype_core::testing::Bytes(image.to_vec());
         suspicions.finish(&ledger, &target).unwrap().iter().map(|s| (s.offset, s.len, s.reason)).collect()
     }
@@ -672,7 +672,7 @@ mod tests {
         let target = tintype_core::testing::Bytes(vec![0; 4096]);
         let going_on = |ledger: &Ledger| suspicions().kept_in(&path, &load(&path).unwrap(), ledger);
         let mut ledger = Ledger::new(4096);
-        ledger.set(0..4096, Fate { status: Status::Finished, tries: 0 });
+        ledger.set(0..4096, Fate::new(Status::Finished, 0));
         assert_eq!(going_on(&ledger).finish(&ledger, &target).unwrap(), suspects);
         let mut one = going_on(&ledger);
         one.saw(&noise(512, 11), 1024);
@@ -698,14 +698,14 @@ mod tests {
         assert_eq!(load(&path).unwrap(), zeros(1 << 20, 3 << 20));
         // Killed here. The next run goes on, and the run of zeros does.
         drop(one);
-        ledger.set(0..3 << 20, Fate { status: Status::Finished, tries: 0 });
+        ledger.set(0..3 << 20, Fate::new(Status::Finished, 0));
         let mut two = Suspicions::new(512, 0.0, used()).kept_in(&path, &load(&path).unwrap(), &ledger);
         two.saw(&image[3 << 20..], 3 << 20);
-        ledger.set(0..4 << 20, Fate { status: Status::Finished, tries: 0 });
+        ledger.set(0..4 << 20, Fate::new(Status::Finished, 0));
         let target = tintype_core::testing::Bytes(image.clone());
         assert_eq!(two.finish(&ledger, &target).unwrap(), zeros(1 << 20, 4 << 20));
         // What the drive gave without being able to read it stays until it was read, and is none of what was read.
-        ledger.set(0..512, Fate { status: Status::Bad, tries: 1 });
+        ledger.set(0..512, Fate::new(Status::Bad, 1));
         let mut three = suspicions().kept_in(&path, &[], &ledger);
         three.given(0..512, Reason::ReadStream);
         let given = [Suspect { offset: 0, len: 512, reason: Reason::ReadStream }];

@@ -65,7 +65,7 @@ impl Drive for Bench {
             self.failures += 1;
         }
         let seconds = if self.blind { 5e-5 + len as f64 * 2e-10 } else { played.seconds };
-        Ok(Reply { good: if good { len } else { 0 }, failed: !good, seconds, effort: Effort::Full })
+        Ok(Reply { good: if good { len } else { 0 }, failed: !good, seconds, cause: Cause::NONE, effort: Effort::Full })
     }
 
     fn mark(&mut self, _: Range<u64>, _: Fate) -> tintype_core::Result<()> {
@@ -119,7 +119,7 @@ proptest! {
         let mut bench = Bench::new(Model::parse(&text).unwrap(), len);
         let ledger = rescue(&mut bench, Ledger::new(len), everything());
         prop_assert_eq!(ledger.total(Status::Finished), bench.model.recoverable(0..len));
-        let left: Vec<_> = ledger.iter().filter(|(_, f)| !matches!(f.status, Status::Bad | Status::Finished)).collect();
+        let left: Vec<_> = ledger.iter().filter(|(_, f)| !matches!(f.status(), Status::Bad | Status::Finished)).collect();
         prop_assert!(left.is_empty(), "not tried alone: {:?}", left);
     }
 
@@ -203,7 +203,7 @@ proptest! {
         let mut at = 0;
         for (range, fate) in ledger.iter() {
             prop_assert_eq!(range.start, at);
-            prop_assert!(fate.status == Status::Finished || fate.status == Status::NonTried || fate.tries > 0);
+            prop_assert!(fate.status() == Status::Finished || fate.status() == Status::NonTried || fate.tries() > 0);
             at = range.end;
         }
         prop_assert_eq!(at, len);
@@ -337,13 +337,13 @@ impl Drive for Hasty {
         let hard = self.hard.iter().any(|h| h.start < range.end && range.start < h.end);
         if self.effort == Effort::Brief && hard {
             self.given_up += 1;
-            return Ok(Reply { good: 0, failed: true, seconds: 0.05, effort: Effort::Brief });
+            return Ok(Reply { good: 0, failed: true, seconds: 0.05, cause: Cause::NONE, effort: Effort::Brief });
         }
         Ok(Reply { effort: self.effort, ..self.bench.read(range)? })
     }
 
     fn mark(&mut self, range: Range<u64>, fate: Fate) -> tintype_core::Result<()> {
-        let final_word = matches!(fate.status, Status::Bad | Status::NonScraped);
+        let final_word = matches!(fate.status(), Status::Bad | Status::NonScraped);
         assert!(self.effort == Effort::Full || !final_word, "{range:?} was not tried with all the drive can do");
         Ok(())
     }

@@ -148,7 +148,8 @@ impl Real {
         store.finish()?;
         for way in &ways {
             let (name, all) = (way.way.reason.way(), sectors.len());
-            self.watch.event(&Event::Note(format!("{name} gave something for {} of {all} unreadable sectors", way.gave)));
+            self.watch
+                .event(&Event::Note(format!("{name} gave something for {} of {all} unreadable sectors", way.gave)));
         }
         asked
     }
@@ -331,7 +332,7 @@ fn known_sectors(ledger: &Ledger, sector: u64, image: &dyn Disk) -> Vec<(Range<u
     let mut known: Vec<(Range<u64>, Vec<u8>)> = Vec::new();
     for at in beside.chain(anywhere) {
         let range = at..at.saturating_add(sector);
-        let good = ledger.within(range.clone()).all(|(_, f)| f.status == Status::Finished);
+        let good = ledger.within(range.clone()).all(|(_, f)| f.status() == Status::Finished);
         if !good || range.end > ledger.len() || known.iter().any(|(r, _)| *r == range) {
             continue;
         }
@@ -409,7 +410,7 @@ mod tests {
     use super::super::log::{Header, Log};
     use super::super::real::{Direction, Tools};
     use super::super::suspect::Suspicions;
-    use super::super::{Fate, Plan};
+    use super::super::{Causes, Fate, Plan};
     use super::*;
     use crate::identity::SourceId;
     use std::sync::Mutex;
@@ -427,7 +428,7 @@ mod tests {
     }
 
     /// What a way of a model gives for the sector at an offset.
-    struct Gives<F>(F, AtomicU64);
+    struct Gives<F>(F);
 
     impl<F: Fn(u64) -> Result<Vec<u8>> + Send + Sync> Source for Gives<F> {
         fn len(&self) -> u64 {
@@ -435,14 +436,13 @@ mod tests {
         }
 
         fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
-            self.1.fetch_add(1, SeqCst);
             buf.copy_from_slice(&(self.0)(offset)?);
             Ok(())
         }
     }
 
     fn way(reason: Reason, gives: impl Fn(u64) -> Result<Vec<u8>> + Send + Sync + 'static) -> Way {
-        Way { reason, source: Arc::new(Gives(gives, AtomicU64::new(0))), begin: None }
+        Way { reason, source: Arc::new(Gives(gives)), begin: None }
     }
 
     /// An image in memory.
@@ -507,9 +507,9 @@ mod tests {
         let outlet: Arc<dyn Outlet> = Arc::new(MemoryOutlet::new());
         let mut ledger = Ledger::new(LEN);
         let mut bytes: Vec<u8> = (0..LEN / SECTOR).flat_map(|n| written(n * SECTOR)).collect();
-        ledger.set(0..LEN, Fate { status: Status::Finished, tries: 0 });
+        ledger.set(0..LEN, Fate::new(Status::Finished, 0));
         for n in bad {
-            ledger.set(n * SECTOR..(n + 1) * SECTOR, Fate { status: Status::Bad, tries: 1 });
+            ledger.set(n * SECTOR..(n + 1) * SECTOR, Fate::new(Status::Bad, 1));
             bytes[(n * SECTOR) as usize..][..SECTOR as usize].fill(0);
         }
         let image = Arc::new(Image(Mutex::new(bytes)));
@@ -528,7 +528,15 @@ mod tests {
                 zeros: Zeros::Holes,
                 outlet: Arc::clone(&outlet),
                 map: "t.map".into(),
-                log: Log::create(Arc::clone(&outlet), "t.map.journal", header, ledger.fates(), None).unwrap(),
+                log: Log::create(
+                    Arc::clone(&outlet),
+                    "t.map.journal",
+                    header,
+                    ledger.fates(),
+                    Causes::new(),
+                    Vec::new(),
+                )
+                .unwrap(),
                 fates: ledger.fates().clone(),
                 head: Heading::default(),
                 cadence: Cadence::default(),
@@ -536,8 +544,13 @@ mod tests {
             handling: Handling::default(),
             limits: Limits::default(),
             watch: Arc::clone(&watch) as _,
-            suspicions: Suspicions::new(SECTOR, 0.0, None).kept_in(&folder.path().join("t.map.suspect"), before, &ledger),
+            suspicions: Suspicions::new(SECTOR, 0.0, None).kept_in(
+                &folder.path().join("t.map.suspect"),
+                before,
+                &ledger,
+            ),
             direction: Direction::Forwards,
+            causes: Causes::new(),
             areas: 0,
             longest: 1 << 20,
             sector: SECTOR,
@@ -585,9 +598,13 @@ mod tests {
             let want = if BAD.contains(&n) { damaged(n * SECTOR) } else { vec![0; SECTOR as usize] };
             assert_eq!(there, want, "sector {n}");
             let there = &came.image[(n * SECTOR) as usize..][..SECTOR as usize];
-            assert_eq!(there, if BAD.contains(&n) { vec![0; 512] } else { written(n * SECTOR) }, "sector {n} of the image");
+            assert_eq!(
+                there,
+                if BAD.contains(&n) { vec![0; 512] } else { written(n * SECTOR) },
+                "sector {n} of the image"
+            );
         }
-        let bad: u64 = came.fates.iter().filter(|(_, f)| f.status == Status::Bad).map(|(r, _)| r.end - r.start).sum();
+        let bad: u64 = came.fates.iter().filter(|(_, f)| f.status() == Status::Bad).map(|(r, _)| r.end - r.start).sum();
         assert_eq!(bad, 3 * SECTOR, "nothing counts as read");
     }
 
@@ -598,7 +615,7 @@ mod tests {
         for n in BAD {
             assert_eq!(came.image[(n * SECTOR) as usize..][..SECTOR as usize], damaged(n * SECTOR));
         }
-        let bad: u64 = came.fates.iter().filter(|(_, f)| f.status == Status::Bad).map(|(r, _)| r.end - r.start).sum();
+        let bad: u64 = came.fates.iter().filter(|(_, f)| f.status() == Status::Bad).map(|(r, _)| r.end - r.start).sum();
         assert_eq!(bad, 3 * SECTOR);
     }
 

@@ -170,6 +170,7 @@ fn handling(
         pause_on_error: args.pause_on_error,
         pause_on_pass: args.pause_on_pass,
         reopen,
+        effort: None,
         after_error: if args.check_on_error { AfterError::CheckLastGood } else { AfterError::GoOn },
         bad_data: options::bad_sector_data(args, sector)?,
         check_reads: args.check_reads / 100.0,

@@ -3,7 +3,7 @@
 use tintype_core::human_size;
 use tintype_engine::rescue::{Rescued, Suspect};
 
-/// Suspect ranges that are shown.
+/// Reasons and suspect ranges that are shown.
 const SHOWN: usize = 5;
 
 /// The result for people.
@@ -32,6 +32,13 @@ pub fn text(rescued: &Rescued) -> String {
             (Some(_), _) | (None, 0) => "\n",
             (None, _) => ", because nothing more is to be expected there; --exhaustive tries them\n",
         };
+    }
+    for failed in rescued.failures.iter().take(SHOWN) {
+        let places = if failed.ranges == 1 { "place" } else { "places" };
+        text += &format!("  {} in {} {places}: {}\n", human_size(failed.bytes), failed.ranges, failed.words);
+    }
+    if rescued.failures.len() > SHOWN {
+        text += &format!("  and more; tintype map list --why {} has all\n", rescued.map);
     }
     let (given, suspect): (Vec<_>, Vec<_>) = rescued.suspect.iter().partition(|s| s.reason.is_uncorrected());
     let total = |list: &[&Suspect]| human_size(list.iter().map(|s| s.len).sum());
