@@ -233,11 +233,7 @@ pub fn run(mut request: Request) -> Result<Rescued> {
         watch.event(&Event::Note(format!("stopped: {}", stop.why)));
     }
     let listed = |wanted: &[Status]| -> Vec<Listed> {
-        ledger
-            .pieces()
-            .filter(|(_, f)| wanted.contains(&f.status()))
-            .map(|(r, _)| Listed { offset: r.start, len: r.end - r.start })
-            .collect()
+        ledger.ranges(wanted).into_iter().map(|r| Listed { offset: r.start, len: r.end - r.start }).collect()
     };
     Ok(Rescued {
         source: locator.clone(),

@@ -155,6 +155,13 @@ impl Ledger {
         self.by_status[status as usize].iter().map(|(range, ())| range).collect()
     }
 
+    /// Ranges in any of these statuses, ascending; neighbours are apart only where their statuses differ.
+    pub fn ranges(&self, statuses: &[Status]) -> Vec<Range<u64>> {
+        let mut all: Vec<_> = statuses.iter().flat_map(|status| self.all(*status)).collect();
+        all.sort_by_key(|range| range.start);
+        all
+    }
+
     /// Gives a range a fate, whether it is meant or not.
     pub fn set(&mut self, range: Range<u64>, fate: Fate) {
         if range.is_empty() {

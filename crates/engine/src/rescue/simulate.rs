@@ -115,11 +115,7 @@ pub fn simulate(simulation: Simulation) -> Result<Simulated> {
         Err(e) => return Err(e),
     }
     let listed = |wanted: &[Status]| -> Vec<Listed> {
-        ledger
-            .pieces()
-            .filter(|(_, f)| wanted.contains(&f.status()))
-            .map(|(r, _)| Listed { offset: r.start, len: r.end - r.start })
-            .collect()
+        ledger.ranges(wanted).into_iter().map(|r| Listed { offset: r.start, len: r.end - r.start }).collect()
     };
     let finished = ledger.pieces().filter(|(_, f)| f.status() == Status::Finished);
     Ok(Simulated {
