@@ -169,7 +169,8 @@ fn ours_reads_in_qemu() {
 fn ours_reads_in_seven_zip() {
     for (format, _, ending, options) in WRITTEN.into_iter().filter(|w| w.0 != "parallels") {
         let scratch = Scratch::new();
-        let raw = disk(&scratch, SIZES[1]);
+        // It opens no VHDX, whoever made it, whose disk is no multiple of 4096 bytes.
+        let raw = disk(&scratch, SIZES[0]);
         let image = scratch.join(format!("d.{ending}"));
         write(&raw, &image, format, options);
         let out = scratch.join("out.raw");

@@ -38,7 +38,7 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
             let what = || format!("block {n} is said to lie at {at}, outside the file");
             findings.each("blocks outside the file", what, place, touched(n));
         } else if entry >= said {
-            let what = || format!("block {n} is the {entry}th of the data, which is said to have {said}");
+            let what = || format!("block {n} is said to be block {entry} of the data, which has {said}");
             findings.each("blocks beyond those that are said to be there", what, place, touched(n));
         }
         Ok(())
