@@ -39,7 +39,8 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
             let (format, inner, inside) = package.disk(file)?;
             let found = inner.disk.len();
             let mut image = Image { variant: format!("{kind}, {} {}", format.title, inner.variant), ..inner };
-            if first.capacity.is_some_and(|said| said != found) {
+            // A length that is no whole number of sectors is not known to the descriptor.
+            if first.capacity.is_some_and(|said| said != found.next_multiple_of(512)) {
                 let said = first.capacity.unwrap_or_default();
                 image.warnings.push(format!("the descriptor gives the disk {said} bytes; it has {found}"));
             }

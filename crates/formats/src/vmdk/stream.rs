@@ -3,8 +3,10 @@
 use super::layout::{AT_END, FLAG_COMPRESSED, FLAG_MARKERS, GrainMarker, Header, Marker, MarkerKind, SECTOR};
 use super::{ENTRIES, GRAIN};
 use std::sync::Arc;
+use tintype_codec::checksum::adler32;
 use tintype_codec::deflate::{Compressor, Level};
 use tintype_codec::digest::{Digest, Hasher};
+use tintype_codec::looks_incompressible;
 use tintype_core::{Coded, CodedChunk, Encoder, Error, Extent, Feed, File, Piece, PieceBody, Result, State, States};
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::{U32, U64};
@@ -192,6 +194,30 @@ struct Packer {
     compressor: Compressor,
 }
 
+impl Packer {
+    /// Appends `grain` as zlib; returns its length.
+    fn pack(&mut self, grain: &[u8], out: &mut Vec<u8>) -> usize {
+        if looks_incompressible(grain) { stored(grain, out) } else { self.compressor.zlib(grain, out) }
+    }
+}
+
+/// Appends `plain` as zlib that is not compressed; returns its length.
+fn stored(plain: &[u8], out: &mut Vec<u8>) -> usize {
+    const BLOCK: usize = 32 << 10;
+    let start = out.len();
+    out.extend_from_slice(&[0x78, 0x01]);
+    let count = plain.len().div_ceil(BLOCK);
+    for (i, block) in plain.chunks(BLOCK).enumerate() {
+        let len = block.len() as u16;
+        out.push(u8::from(i + 1 == count));
+        out.extend_from_slice(&len.to_le_bytes());
+        out.extend_from_slice(&(!len).to_le_bytes());
+        out.extend_from_slice(block);
+    }
+    out.extend_from_slice(&adler32(plain).to_be_bytes());
+    out.len() - start
+}
+
 impl Encoder for Packer {
     fn encode(&mut self, plain: &[u8], offset: u64, marks: &[Extent], out: &mut Coded) -> Result<()> {
         for (i, grain) in plain.chunks(GRAIN as usize).enumerate() {
@@ -204,11 +230,11 @@ impl Encoder for Packer {
             out.bytes.extend_from_slice(&[0; GrainMarker::LEN]);
             // A disk that ends inside a sector ends in zeros.
             let size = match grain.len() % SECTOR as usize {
-                0 => self.compressor.zlib(grain, &mut out.bytes),
+                0 => self.pack(grain, &mut out.bytes),
                 over => {
                     let mut whole = grain.to_vec();
                     whole.resize(grain.len() + SECTOR as usize - over, 0);
-                    self.compressor.zlib(&whole, &mut out.bytes)
+                    self.pack(&whole, &mut out.bytes)
                 }
             };
             let marker = GrainMarker { lba: U64::new(at / SECTOR), size: U32::new(size as u32) };
