@@ -95,7 +95,7 @@ want = open(sys.argv[2], 'rb').read()
 assert data[:len(want)] == want and len(data) - len(want) < 512 and not any(data[len(want):]), 'the bytes differ'
 h.close()";
     of_ours(|_, image, disk| {
-        tool(python(), &[&"-c", &SCRIPT, &image, &disk]).ok();
+        tool(&python().to_string_lossy(), &[&"-c", &SCRIPT, &image, &disk]).ok();
     });
 }
 

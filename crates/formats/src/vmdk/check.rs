@@ -59,7 +59,7 @@ impl Checking<'_> {
             }
         }
         let Some(copy) = shape.copy else { return Ok(()) };
-        let windows = Windows::new(Arc::clone(self.sparse.file()));
+        let windows = Windows::alone(Arc::clone(self.sparse.file()));
         let table = |directory: u64, i: u64| -> Option<u64> {
             let entry = windows.entry(directory + i * shape.width(), shape.width()).ok()?;
             match shape.table(entry) {

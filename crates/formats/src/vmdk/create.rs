@@ -63,9 +63,10 @@ impl Subformat {
     }
 }
 
-/// How hard grains are compressed unless somebody wants something else: as small as zlib's level 6 makes them.
+/// How hard grains are compressed unless somebody wants something else: a hundredth larger than zlib's level 6 makes them, in a fifth of its
+/// time.
 fn default_level() -> Level {
-    Level::number(5).expect("5 is one of the levels")
+    Level::number(3).expect("3 is one of the levels")
 }
 
 /// How hard grains are compressed.

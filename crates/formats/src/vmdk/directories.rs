@@ -20,7 +20,7 @@ pub(super) struct Faults {
 
 /// Looks at every entry of both directories. A table that one of them does not know and the other one does is a fault of the one.
 pub(super) fn faults(file: &Arc<dyn Source>, shape: &Shape) -> Result<Faults> {
-    let windows = Windows::new(Arc::clone(file));
+    let windows = Windows::alone(Arc::clone(file));
     let mut found = Faults { first: None, copy: None };
     let mut i = 0;
     while i < shape.tables() && (found.first.is_none() || (found.copy.is_none() && shape.copy.is_some())) {
@@ -59,9 +59,12 @@ fn entry(windows: &Windows, shape: &Shape, directory: u64, i: u64) -> Result<Pla
 
 /// The shape with the directory that can be used, and what there is to say about that.
 pub(super) fn choose(file: &Arc<dyn Source>, name: &str, shape: Shape) -> Result<(Shape, Option<Finding>)> {
-    let Some(copy) = shape.copy else { return Ok((shape, None)) };
-    let Faults { first: Some(fault), copy: None } = faults(file, &shape)? else { return Ok((shape, None)) };
-    let what = format!("the grain directory is damaged ({}); its copy is used", fault.what);
-    let finding = Finding::damage(what).in_file(name, shape.directory.saturating_add(fault.entry * shape.width()));
-    Ok((Shape { directory: copy, copy: Some(shape.directory), ..shape }, Some(finding)))
+    let Faults { first: Some(fault), copy: worse } = faults(file, &shape)? else { return Ok((shape, None)) };
+    let at = shape.directory.saturating_add(fault.entry * shape.width());
+    let (shape, instead) = match (shape.copy, worse) {
+        (Some(copy), None) => (Shape { directory: copy, copy: Some(shape.directory), ..shape }, "its copy is used"),
+        _ => (shape, "there is no copy of it that could be used"),
+    };
+    let what = format!("the grain directory is damaged ({}); {instead}", fault.what);
+    Ok((shape, Some(Finding::damage(what).in_file(name, at))))
 }

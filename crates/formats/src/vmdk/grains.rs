@@ -18,14 +18,23 @@ struct Kit {
     packed: Vec<u8>,
 }
 
-type Whole = (u64, Arc<Vec<u8>>);
+/// An extent and a place in its file, and the grain that is there.
+type Whole = ((usize, u64), Arc<Vec<u8>>);
+
+/// What the extents of a disk keep together, however many they are.
+#[derive(Default)]
+pub(super) struct Store {
+    // One for each thread that has read at the same time as others.
+    kits: Mutex<Vec<Kit>>,
+    // The last used last.
+    kept: Mutex<VecDeque<Whole>>,
+}
 
 /// Inflates the grains of one extent, on any thread.
 pub(super) struct Inflated {
     grain: usize,
-    kits: Mutex<Vec<Kit>>,
-    // By place in the file, the last used last.
-    kept: Mutex<VecDeque<Whole>>,
+    extent: usize,
+    store: Arc<Store>,
 }
 
 /// The grains of one read.
@@ -40,14 +49,14 @@ pub(super) struct Batch<'a> {
 }
 
 impl Inflated {
-    /// For grains of `grain` bytes.
-    pub(super) fn new(grain: u64) -> Self {
-        Inflated { grain: grain as usize, kits: Mutex::default(), kept: Mutex::default() }
+    /// For grains of `grain` bytes of the extent with this number.
+    pub(super) fn new(grain: u64, extent: usize, store: Arc<Store>) -> Self {
+        Inflated { grain: grain as usize, extent, store }
     }
 
     /// The grains at these places of `file`, to be taken one by one.
     pub(super) fn batch<'a>(&'a self, file: &'a dyn Source, places: Vec<u64>, packing: Packing) -> Result<Batch<'a>> {
-        let kit = self.kits.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let kit = self.store.kits.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut kit = kit.unwrap_or_else(|| Kit { decompressor: Decompressor::new(), packed: Vec::new() });
         kit.packed.clear();
         let start = places.first().copied().unwrap_or(0);
@@ -74,17 +83,18 @@ impl Inflated {
     }
 
     fn kept(&self, at: u64) -> Option<Arc<Vec<u8>>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = kept.iter().position(|(place, _)| *place == at).and_then(|i| kept.remove(i))?;
+        let mut kept = self.store.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = kept.iter().position(|(place, _)| *place == (self.extent, at)).and_then(|i| kept.remove(i))?;
         let bytes = Arc::clone(&found.1);
         kept.push_back(found);
         Some(bytes)
     }
 
     fn keep(&self, at: u64, bytes: Arc<Vec<u8>>) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.push_back((at, bytes));
-        while kept.len() > 1 && kept.len() * self.grain > KEPT {
+        let mut kept = self.store.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push_back(((self.extent, at), bytes));
+        // Grains of several extents may differ in length.
+        while kept.len() > 1 && kept.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() > KEPT {
             kept.pop_front();
         }
     }
@@ -174,7 +184,7 @@ impl Batch<'_> {
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         if let Some(kit) = self.kit.take() {
-            self.owner.kits.lock().unwrap_or_else(PoisonError::into_inner).push(kit);
+            self.owner.store.kits.lock().unwrap_or_else(PoisonError::into_inner).push(kit);
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Reading: from the descriptor to a disk.
 
 use super::descriptor::{Access, Descriptor, ExtentKind, ExtentLine, LONGEST, NO_PARENT};
+use super::directories;
 use super::disk::{Body, Disk, Part};
 use super::layout::{AT_END, Header, MAGIC_COWD, MAGIC_SESPARSE, Packing, SECTOR, SeSparse, Shape};
-use super::{directories, sparse::Sparse};
+use super::sparse::{Kept, Sparse};
+use std::collections::HashMap;
 use std::sync::Arc;
 use tintype_core::{Error, Facts, Finding, Image, Kind, OpenRequest, Result, Source, in_range};
 
@@ -46,11 +48,19 @@ pub(super) fn load(request: &OpenRequest) -> Result<Loaded> {
     let mut head = [0; Header::LEN];
     let have = source.len().min(Header::LEN as u64) as usize;
     source.read_at(&mut head[..have], 0)?;
+    let locked = is_locked(request);
     if head.starts_with(&MAGIC_COWD) || head.starts_with(&MAGIC_SESPARSE) {
         let what = "is one extent of a disk on ESX; name its descriptor, the small text file beside it";
         return Err(Error::unsupported(what).in_path(name));
     }
-    let mut loading = Loading { request, parts: Vec::new(), files: vec![name.clone()], notes: Notes::default() };
+    let mut loading = Loading {
+        request,
+        parts: Vec::new(),
+        files: vec![name.clone()],
+        open: HashMap::from([(name.clone(), Arc::clone(&source))]),
+        kept: Kept::default(),
+        notes: Notes::default(),
+    };
     let descriptor = match Header::parse(&head) {
         None => {
             let bytes = text(&*source, 0, source.len()).map_err(placed)?;
@@ -82,7 +92,22 @@ pub(super) fn load(request: &OpenRequest) -> Result<Loaded> {
             descriptor
         }
     };
+    if locked {
+        let what = format!(
+            "{name}.lck is there: a machine of VMware has the disk open, or did not close it; what is read may be half written"
+        );
+        loading.notes.warnings.push(what);
+    }
     loading.finish(descriptor)
+}
+
+/// True if the folder is there that VMware keeps while it has a disk open.
+fn is_locked(request: &OpenRequest) -> bool {
+    // A folder is no file to open, and that is told from nothing being there.
+    match request.opener.open(&format!("{}.lck", request.entry.name)) {
+        Ok(_) => true,
+        Err(e) => e.kind() == Kind::Usage,
+    }
 }
 
 #[derive(Default)]
@@ -95,6 +120,9 @@ struct Loading<'a> {
     request: &'a OpenRequest,
     parts: Vec<(u64, Body)>,
     files: Vec<String>,
+    // A descriptor may name a file many times.
+    open: HashMap<String, Arc<dyn Source>>,
+    kept: Kept,
     notes: Notes,
 }
 
@@ -142,13 +170,12 @@ impl Loading<'_> {
     /// The file that the descriptor calls `name`, and its name for the opener.
     fn file(&mut self, name: &str) -> Result<(Arc<dyn Source>, String)> {
         let beside = self.request.beside(name)?;
-        let file = match beside == self.request.entry.name {
-            true => Arc::clone(self.request.entry.source()?),
-            false => self.request.opener.open(&beside)?,
-        };
-        if !self.files.contains(&beside) {
-            self.files.push(beside.clone());
+        if let Some(file) = self.open.get(&beside) {
+            return Ok((Arc::clone(file), beside));
         }
+        let file = self.request.opener.open(&beside)?;
+        self.open.insert(beside.clone(), Arc::clone(&file));
+        self.files.push(beside.clone());
         Ok((file, beside))
     }
 
@@ -156,7 +183,7 @@ impl Loading<'_> {
         let shape = self.shape(&*file, name).map_err(|e| e.in_path(name))?;
         let (shape, damage) = directories::choose(&file, name, shape).map_err(|e| e.in_path(name))?;
         self.notes.damage.extend(damage);
-        Ok(Sparse::new(file, name, shape))
+        Ok(Sparse::new(file, name, shape, self.parts.len(), &self.kept))
     }
 
     /// The shape of the extent in `file`, whatever kind it is.
@@ -196,7 +223,7 @@ impl Loading<'_> {
     }
 
     fn finish(self, descriptor: Descriptor) -> Result<Loaded> {
-        let Loading { request, parts, files, notes: Notes { mut warnings, damage } } = self;
+        let Loading { request, parts, files, notes: Notes { mut warnings, damage }, .. } = self;
         let own = &request.entry.name;
         let mut len = 0u64;
         let mut list = Vec::new();

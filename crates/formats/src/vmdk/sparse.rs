@@ -1,8 +1,8 @@
 //! One extent that has tables: where its grains are, and their bytes.
 
-use super::grains::Inflated;
+use super::grains::{Inflated, Store};
 use super::layout::{Packing, Place, Shape};
-use super::windows::{Window, Windows};
+use super::windows::{Shelf, Window, Windows};
 use std::sync::Arc;
 use tintype_core::{Error, Kind, Result, Source};
 
@@ -24,11 +24,19 @@ pub(super) struct Run {
     pub(super) len: u64,
 }
 
+/// What all extents of a disk keep together.
+#[derive(Default)]
+pub(super) struct Kept {
+    shelf: Arc<Shelf>,
+    store: Arc<Store>,
+}
+
 impl Sparse {
-    /// The extent of this shape in `file`, which errors call `name`. Reads nothing.
-    pub(super) fn new(file: Arc<dyn Source>, name: &str, shape: Shape) -> Self {
-        let windows = Windows::new(Arc::clone(&file));
-        Sparse { file, name: name.to_owned(), inflated: Inflated::new(shape.grain), shape, windows }
+    /// The extent of this shape in `file`, which errors call `name`: the one with the number `extent` of its disk. Reads nothing.
+    pub(super) fn new(file: Arc<dyn Source>, name: &str, shape: Shape, extent: usize, kept: &Kept) -> Self {
+        let windows = Windows::new(Arc::clone(&file), extent, Arc::clone(&kept.shelf));
+        let inflated = Inflated::new(shape.grain, extent, Arc::clone(&kept.store));
+        Sparse { file, name: name.to_owned(), inflated, shape, windows }
     }
 
     /// The name of its file.

@@ -6,8 +6,8 @@ use tintype_core::{Error, Result, Source, State};
 
 /// Bytes of a window.
 pub(super) const WINDOW: u64 = 32 << 10;
-/// Windows that are kept: 2 MiB.
-const KEPT: usize = 64;
+/// Windows that are kept for all extents of a disk together: 8 MiB.
+const KEPT: usize = 256;
 
 /// One window, and where it begins in the file.
 #[derive(Clone)]
@@ -40,19 +40,31 @@ impl Window {
 
 #[derive(Default)]
 struct Kept {
-    windows: HashMap<u64, (Window, u64)>,
+    // By extent and place in its file, with the time of the last use.
+    windows: HashMap<(usize, u64), (Window, u64)>,
     clock: u64,
 }
 
-/// The tables of one file.
+/// The windows of all extents of a disk: there may be thousands, and memory is bounded for all of them together.
+#[derive(Default)]
+pub(super) struct Shelf(Mutex<Kept>);
+
+/// The tables of one extent.
 pub(super) struct Windows {
     file: Arc<dyn Source>,
-    kept: Mutex<Kept>,
+    extent: usize,
+    shelf: Arc<Shelf>,
 }
 
 impl Windows {
-    pub(super) fn new(file: Arc<dyn Source>) -> Self {
-        Windows { file, kept: Mutex::default() }
+    /// The tables in `file`, which is that of the extent with this number, on a shelf for all extents.
+    pub(super) fn new(file: Arc<dyn Source>, extent: usize, shelf: Arc<Shelf>) -> Self {
+        Windows { file, extent, shelf }
+    }
+
+    /// The tables in `file` alone.
+    pub(super) fn alone(file: Arc<dyn Source>) -> Self {
+        Windows::new(file, 0, Arc::default())
     }
 
     /// Bytes of the file.
@@ -62,7 +74,7 @@ impl Windows {
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         // What is behind the lock is never half changed.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shelf.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The window that `offset` lies in; `Corrupt` beyond the end of the file.
@@ -72,7 +84,7 @@ impl Windows {
             let mut kept = self.kept();
             kept.clock += 1;
             let clock = kept.clock;
-            if let Some((window, used)) = kept.windows.get_mut(&start) {
+            if let Some((window, used)) = kept.windows.get_mut(&(self.extent, start)) {
                 *used = clock;
                 return Ok(window.clone());
             }
@@ -90,7 +102,7 @@ impl Windows {
         {
             kept.windows.remove(&oldest);
         }
-        kept.windows.insert(start, (window.clone(), clock));
+        kept.windows.insert((self.extent, start), (window.clone(), clock));
         Ok(window)
     }
 
