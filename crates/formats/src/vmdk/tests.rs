@@ -37,6 +37,33 @@ fn any_size_comes_back_in_every_subformat() {
     }
 }
 
+#[test]
+fn workers_may_be_of_any_order() {
+    use tintype_core::testing::create_request;
+    use tintype_core::{Coded, Piece, PieceBody, Seal};
+    for subformat in SUBFORMATS {
+        let model = Model::noise(3_000_320, 14);
+        let outlet = MemoryOutlet::new();
+        let mut request = create_request(outlet.clone(), "d.vmdk", &model);
+        request.options = options(&[&format!("subformat={subformat}")]);
+        let mut sink = create::create(&request).unwrap();
+        let pieces: Vec<&[u8]> = model.bytes.chunks(3 * 65536).collect();
+        let mut coded: Vec<Coded> = vec![Coded::default(); pieces.len()];
+        let mut workers = [sink.encoder().unwrap(), sink.encoder().unwrap()];
+        // Each the pieces that the other one leaves, from the end.
+        for i in (0..pieces.len()).rev() {
+            workers[i % 2].encode(pieces[i], i as u64 * 3 * 65536, &[], &mut coded[i]).unwrap();
+        }
+        for (i, (plain, coded)) in pieces.iter().zip(&coded).enumerate() {
+            let body = PieceBody::Bytes { plain, coded, marks: &[] };
+            sink.put(Piece { offset: i as u64 * 3 * 65536, len: plain.len() as u64, body }).unwrap();
+        }
+        sink.finish(&Seal { len: model.bytes.len() as u64, ..Seal::default() }).unwrap();
+        assert!(bytes_of(&outlet, "d.vmdk").unwrap() == model.bytes, "{subformat}");
+        assert_eq!(check::check(&open_request(&outlet, "d.vmdk")).unwrap(), []);
+    }
+}
+
 /// A base, and what stands on it.
 fn overlay(base: &Model, top: &Model, words: &[&str]) -> (Image, MemoryOutlet) {
     let (below, files) = check_writer(create::create, read::open, "base.vmdk", base, |_| {});
