@@ -65,7 +65,8 @@ impl Sparse {
             let end = (grain + grains).saturating_mul(shape.grain).min(shape.len);
             Run { place, len: end.saturating_sub(offset) }
         };
-        let (place, tables) = self.tables_from(table)?;
+        let grains_wanted = want.saturating_add(inside).div_ceil(shape.grain);
+        let (place, tables) = self.tables_from(table, index.saturating_add(grains_wanted).div_ceil(shape.entries))?;
         let Place::At(start) = place else {
             return Ok(run(place, tables * shape.entries - index));
         };
@@ -77,7 +78,7 @@ impl Sparse {
         let first = self.grain(entry(first_at).ok_or_else(beyond)?, first_at)?;
         // Tables that follow one another in the file are one long table.
         let all = tables * shape.entries - index;
-        let most = all.min(want.saturating_add(inside).div_ceil(shape.grain));
+        let most = all.min(grains_wanted);
         let mut grains = 1;
         let mut at = first_at + width;
         while grains < most
@@ -111,8 +112,9 @@ impl Sparse {
         Ok(run(place, grains))
     }
 
-    /// Where the table with this number is, and how many from there on lie one after the other, or are in the same state.
-    fn tables_from(&self, table: u64) -> Result<(Place, u64)> {
+    /// Where the table with this number is, and how many from there on, of those wanted, lie one after the other, or are in the same
+    /// state.
+    fn tables_from(&self, table: u64, wanted: u64) -> Result<(Place, u64)> {
         let shape = &self.shape;
         let width = shape.width();
         let first_at = shape.directory.saturating_add(table * width);
@@ -128,7 +130,8 @@ impl Sparse {
             );
         }
         let mut count = 1;
-        while table + count < shape.tables()
+        while count < wanted
+            && table + count < shape.tables()
             && let Some(next) = window.entry(first_at + count * width, width)
         {
             let same = match (first, shape.table(next)) {
