@@ -145,9 +145,10 @@ pub fn run(request: Request) -> Result<Imaged> {
             "standard input cannot be read again: an interrupted image starts from the beginning".into(),
         ));
     }
-    // What is odd or wrong about the source goes into the copy without anybody seeing it there.
-    for note in source.iter().flat_map(|opened| opened.image.notes()).chain(notes.iter().cloned()) {
-        watch.event(&Event::Warning(note));
+    // What is odd or wrong about the source goes into the copy, where nobody sees it any more.
+    notes.extend(source.iter().flat_map(|opened| opened.image.notes()));
+    for note in &notes {
+        watch.event(&Event::Warning(note.clone()));
     }
     // Everything that can be refused is refused here, before anything is made: a dry run ends with it.
     let mut standing = Vec::new();
