@@ -138,7 +138,7 @@ impl Loading<'_> {
                 ExtentKind::Zero => Body::Zero,
                 ExtentKind::Flat => {
                     let (file, name) = self.file(&line.name)?;
-                    let offset = line.offset.checked_mul(SECTOR).unwrap_or(u64::MAX);
+                    let offset = line.offset.saturating_mul(SECTOR);
                     if in_range(file.len(), offset, len).is_err() {
                         let what = format!("has {} bytes; the descriptor wants {len} from {offset} on", file.len());
                         return Err(Error::corrupt(what).in_path(name));

@@ -34,9 +34,9 @@ fn western(byte: u8) -> char {
 /// The encoding that is named, which is ASCII in every encoding there is.
 fn named(bytes: &[u8]) -> String {
     let lines = bytes.split(|b| *b == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
-    let values = lines.filter_map(|line| {
+    let mut values = lines.filter_map(|line| {
         let (key, value) = line.split_once('=')?;
         key.trim().eq_ignore_ascii_case("encoding").then(|| value.trim().trim_matches('"').to_owned())
     });
-    values.last().unwrap_or_default()
+    values.next_back().unwrap_or_default()
 }
