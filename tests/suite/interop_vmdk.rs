@@ -99,15 +99,18 @@ h.close()";
     });
 }
 
+/// Offset and length of each.
+type Ranges = Vec<(u64, u64)>;
+
 /// The ranges that hold data, as ours tells it and as qemu does.
-fn data_ranges(image: &Path) -> (Vec<(u64, u64)>, Vec<(u64, u64)>) {
+fn data_ranges(image: &Path) -> (Ranges, Ranges) {
     let number = |v: &Value| v.as_u64().unwrap();
-    let mut own: Vec<(u64, u64)> = Vec::new();
+    let mut own = Ranges::new();
     let json = ours(&[&"info", &image, &"--extents", &"--json"]).ok().json();
     for e in json["extent_list"].as_array().unwrap().iter().filter(|e| e["state"] == "data") {
         join(&mut own, number(&e["offset"]), number(&e["len"]));
     }
-    let mut theirs: Vec<(u64, u64)> = Vec::new();
+    let mut theirs = Ranges::new();
     let json = tool("qemu-img", &[&"map", &"--output=json", &image]).ok().json();
     for e in json.as_array().unwrap().iter().filter(|e| e["data"] == true && e["zero"] == false) {
         join(&mut theirs, number(&e["start"]), number(&e["length"]));
@@ -115,7 +118,7 @@ fn data_ranges(image: &Path) -> (Vec<(u64, u64)>, Vec<(u64, u64)>) {
     (own, theirs)
 }
 
-fn join(list: &mut Vec<(u64, u64)>, start: u64, len: u64) {
+fn join(list: &mut Ranges, start: u64, len: u64) {
     match list.last_mut() {
         Some((from, before)) if *from + *before == start => *before += len,
         _ => list.push((start, len)),
