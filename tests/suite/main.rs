@@ -14,7 +14,9 @@ mod guest;
 mod image;
 mod interop_blocks;
 mod interop_ewf;
+mod interop_ova;
 mod interop_packed;
+mod interop_vmdk;
 mod large;
 mod map;
 mod matrix;
@@ -40,7 +42,9 @@ fn main() -> ExitCode {
         image::topic,
         interop_blocks::topic,
         interop_ewf::topic,
+        interop_ova::topic,
         interop_packed::topic,
+        interop_vmdk::topic,
         large::topic,
         map::topic,
         matrix::topic,

@@ -13,6 +13,7 @@ pub mod bochs;
 pub mod cloop;
 pub mod ewf;
 pub mod gzip;
+pub mod ova;
 pub mod packed;
 pub mod parallels;
 pub mod raw;
@@ -22,6 +23,7 @@ mod uuid;
 pub mod vdi;
 pub mod vhd;
 pub mod vhdx;
+pub mod vmdk;
 mod windows_paths;
 pub mod xz;
 pub mod zip;
@@ -46,6 +48,8 @@ pub static FORMATS: &[&Format] = &[
     &packed::LZMA,
     &packed::ZLIB,
     &zip::FORMAT,
+    &vmdk::FORMAT,
+    &ova::FORMAT,
     &split::FORMAT,
     &raw::FORMAT,
 ];
