@@ -53,7 +53,7 @@ impl Bits {
         while to < end {
             // Whole bytes are mostly all or nothing.
             let byte = window[(to / 8 - from) as usize];
-            if to % 8 == 0 && to + 8 <= end && byte == if set { 0xFF } else { 0 } {
+            if to.is_multiple_of(8) && to + 8 <= end && byte == if set { 0xFF } else { 0 } {
                 to += 8;
             } else if bit(to) == set {
                 to += 1;

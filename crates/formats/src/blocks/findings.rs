@@ -56,7 +56,7 @@ impl Findings {
     ) -> Result<()> {
         let list = |take: Take<'_>| {
             table.each(&mut |n, count, value| {
-                if n % STEP == 0 && watch.cancelled() {
+                if n.is_multiple_of(STEP) && watch.cancelled() {
                     return Err(Error::cancelled());
                 }
                 // Two of a kind in one place are enough to know.

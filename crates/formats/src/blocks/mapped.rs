@@ -100,6 +100,9 @@ impl HostFile {
     }
 }
 
+/// An unpacked block, by file, place and block.
+type Kept = ((usize, u64, u64), Arc<Vec<u8>>);
+
 /// The bytes of an image whose blocks a [`BlockMap`] finds.
 pub(crate) struct Mapped<M> {
     map: M,
@@ -109,8 +112,7 @@ pub(crate) struct Mapped<M> {
     block: u64,
     shape: Shape,
     facts: Facts,
-    // By file, place and block.
-    kept: Mutex<VecDeque<((usize, u64, u64), Arc<Vec<u8>>)>>,
+    kept: Mutex<VecDeque<Kept>>,
 }
 
 impl<M: BlockMap> Mapped<M> {

@@ -19,7 +19,7 @@ pub(crate) struct BlockSink {
 
 impl BlockSink {
     /// A sink into `space`. `close` writes headers and tables and sets the length of the file; it is made durable afterwards.
-    pub(crate) fn new(
+    pub(crate) fn boxed(
         space: Arc<Space>,
         close: impl FnOnce(&Space, &Seal) -> Result<Written> + Send + 'static,
     ) -> Box<dyn Sink> {

@@ -178,7 +178,7 @@ fn sink_of(model: &Model, block: u64, slots: Slots) -> (Arc<Space>, MemoryOutlet
     let file = outlet.create("s").unwrap();
     let len = model.bytes.len() as u64;
     let space = Space::new(file, "s", len, block, slots).unwrap();
-    let mut sink = BlockSink::new(Arc::clone(&space), |space, _| {
+    let mut sink = BlockSink::boxed(Arc::clone(&space), |space, _| {
         space.file().set_len(space.end())?;
         Ok(Written::default())
     });

@@ -24,7 +24,7 @@ pub(super) fn create(request: &CreateRequest) -> Result<Box<dyn Sink>> {
     let file = request.outlet.create(&request.name)?;
     let slots = Slots { base, stride: CLUSTER, lead: Vec::new(), placement: Placement::ByNeed };
     let space = Space::new(file, &request.name, len, CLUSTER, slots)?;
-    Ok(BlockSink::new(space, move |space, _| close(space, len, base)))
+    Ok(BlockSink::boxed(space, move |space, _| close(space, len, base)))
 }
 
 pub(super) fn losses(request: &CreateRequest) -> Vec<String> {

@@ -92,7 +92,7 @@ fn chunks(request: &OpenRequest, name: &str, source: &Arc<dyn Source>) -> Result
     let (mut at, mut end, mut checksums) = (first, 0u64, 0);
     let mut pieces: Vec<Piece> = Vec::new();
     for n in 0..header.chunks.get() {
-        if n % 4096 == 0 && request.watch.cancelled() {
+        if n.is_multiple_of(4096) && request.watch.cancelled() {
             return Err(Error::cancelled());
         }
         let chunk: [u8; Chunk::LEN as usize] = file.get(at, "the header of a chunk")?;

@@ -14,7 +14,7 @@ fn any_size_comes_back_with_its_states() {
         for sector in [512, 4096] {
             let model = Model::mixed(len, &[State::Data, State::Zero, State::Unused], sector, len as u64);
             // The smallest thing a state can be of is a block.
-            let coarse = len % 4096 == 0 && sector == 512;
+            let coarse = len.is_multiple_of(4096) && sector == 512;
             if !coarse {
                 let (_, outlet) = check_writer(write::create, read::open, "d.simg", &model, |_| {});
                 assert_eq!(check::check(&open_request(&outlet, "d.simg")).unwrap(), []);

@@ -28,7 +28,7 @@ pub(super) fn create(request: &CreateRequest) -> Result<Box<dyn Sink>> {
     let file = request.outlet.create(&request.name)?;
     let slots = Slots { base, stride: BLOCK, lead: Vec::new(), placement };
     let space = Space::new(file, &request.name, len, BLOCK, slots)?;
-    Ok(BlockSink::new(space, move |space, _| close(space, kind, len, offset_data)))
+    Ok(BlockSink::boxed(space, move |space, _| close(space, kind, len, offset_data)))
 }
 
 pub(super) fn losses(request: &CreateRequest) -> Vec<String> {

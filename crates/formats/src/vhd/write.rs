@@ -86,7 +86,7 @@ pub(super) fn create(request: &CreateRequest) -> Result<Box<dyn Sink>> {
     if kind == Kind::Fixed {
         let slots = Slots { base: 0, stride: BLOCK, lead: Vec::new(), placement: Placement::InOrder };
         let space = Space::new(file, &request.name, len, BLOCK, slots)?;
-        return Ok(BlockSink::new(space, move |space, _| close_fixed(space, len)));
+        return Ok(BlockSink::boxed(space, move |space, _| close_fixed(space, len)));
     }
     let lead = lead(BLOCK);
     let table_end = TABLE + (len.div_ceil(BLOCK) * 4).next_multiple_of(SECTOR);
@@ -97,7 +97,7 @@ pub(super) fn create(request: &CreateRequest) -> Result<Box<dyn Sink>> {
         placement: Placement::ByNeed,
     };
     let space = Space::new(file, &request.name, len, BLOCK, slots)?;
-    Ok(BlockSink::new(space, move |space, _| close_dynamic(space, len)))
+    Ok(BlockSink::boxed(space, move |space, _| close_dynamic(space, len)))
 }
 
 fn close_fixed(space: &Space, len: u64) -> Result<Written> {

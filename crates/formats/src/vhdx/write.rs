@@ -79,7 +79,7 @@ pub(super) fn create(request: &CreateRequest) -> Result<Box<dyn Sink>> {
     let placement = if plan.fixed { Placement::InOrder } else { Placement::ByNeed };
     let slots = Slots { base: BAT_AT + bat_len(&plan), stride: plan.block, lead: Vec::new(), placement };
     let space = Space::new(file, &request.name, plan.len, plan.block, slots)?;
-    Ok(BlockSink::new(space, move |space, _| close(space, &plan)))
+    Ok(BlockSink::boxed(space, move |space, _| close(space, &plan)))
 }
 
 /// Bytes of the region with the block table.
