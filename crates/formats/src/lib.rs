@@ -11,6 +11,7 @@ use tintype_core::{Body, Error, Format, Image, OpenRequest, PROBE_HEAD, PROBE_TA
 pub mod ewf;
 pub mod gzip;
 pub mod packed;
+pub mod qcow2;
 pub mod raw;
 pub mod split;
 pub mod xz;
@@ -29,6 +30,7 @@ pub static FORMATS: &[&Format] = &[
     &packed::LZMA,
     &packed::ZLIB,
     &zip::FORMAT,
+    &qcow2::FORMAT,
     &split::FORMAT,
     &raw::FORMAT,
 ];
