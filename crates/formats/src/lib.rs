@@ -8,10 +8,13 @@
 
 use tintype_core::{Body, Error, Format, Image, OpenRequest, PROBE_HEAD, PROBE_TAIL, Probe, Result};
 
+mod clusters;
 pub mod ewf;
 pub mod gzip;
 pub mod packed;
+pub mod qcow;
 pub mod qcow2;
+pub mod qed;
 pub mod raw;
 pub mod split;
 pub mod xz;
@@ -31,6 +34,8 @@ pub static FORMATS: &[&Format] = &[
     &packed::ZLIB,
     &zip::FORMAT,
     &qcow2::FORMAT,
+    &qcow::FORMAT,
+    &qed::FORMAT,
     &split::FORMAT,
     &raw::FORMAT,
 ];

@@ -101,7 +101,8 @@ impl Header {
         if bytes[6..8] != [0, 1] {
             return Err(Error::unsupported("LUKS: a version other than 1"));
         }
-        let unknown = |what: &str, word: &str| Error::Unsupported(format!("LUKS: {what} {}", word.escape_debug()).into());
+        let unknown =
+            |what: &str, word: &str| Error::Unsupported(format!("LUKS: {what} {}", word.escape_debug()).into());
         let (cipher, mode, hash) = (word(&bytes[8..40]), word(&bytes[40..72]), word(&bytes[72..104]));
         if cipher != "aes" {
             return Err(unknown("the cipher", cipher));

@@ -25,7 +25,9 @@ fn sectors_are_decrypted_as_openssl_does() {
 
 #[test]
 fn keys_and_headers_that_cannot_be_are_refused() {
-    for (len, mode) in [(15, Mode::Cbc(Iv::Plain)), (24, Mode::Xts), (33, Mode::Xts), (0, Mode::Xts), (64, Mode::Cbc(Iv::Essiv))] {
+    for (len, mode) in
+        [(15, Mode::Cbc(Iv::Plain)), (24, Mode::Xts), (33, Mode::Xts), (0, Mode::Xts), (64, Mode::Cbc(Iv::Essiv))]
+    {
         assert!(SectorCipher::aes(&vec![1; len], mode).is_err(), "{len} {mode:?}");
     }
     let mut header = [0; luks1::HEADER];

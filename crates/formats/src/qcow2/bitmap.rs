@@ -1,8 +1,9 @@
 //! Persistent bitmaps: which parts of the disk somebody wrote to since some moment.
 
 use super::layout::{BITMAPS, OFFSET};
-use super::mapping::Mapping;
-use super::read::{Reader, Volume};
+use super::mapping::{Mapped, Mapping};
+use super::open::Opened;
+use crate::clusters::Disk;
 use std::sync::Arc;
 use tintype_core::{Error, Extent, Facts, OpenPart, Result, Shape, Source, State, human_size, in_range};
 
@@ -56,40 +57,42 @@ impl Bitmap {
 }
 
 /// The way to the disk of an image as far as the bitmap has it.
-pub(super) fn open(volume: Arc<Volume>, bitmap: Bitmap, believed: bool, disk: Mapping, len: u64) -> OpenPart {
+pub(super) fn open(opened: Arc<Opened>, bitmap: Bitmap, believed: bool, disk: Mapping, len: u64) -> OpenPart {
     Box::new(move || {
-        let failed = |e: Error| e.in_path(&volume.name).at(bitmap.table);
+        let failed = |e: Error| e.in_path(opened.name()).at(bitmap.table);
         if let Some(why) = bitmap.refused(believed) {
             return Err(failed(Error::unsupported(format!("the bitmap {:?} {why}", bitmap.name))));
         }
-        let cluster = volume.header.geometry.cluster();
+        let cluster = opened.header.geometry.cluster();
         let needed = len.div_ceil(1 << bitmap.granularity_bits).div_ceil(8).div_ceil(cluster);
         if needed > bitmap.entries.into() || bitmap.table % cluster != 0 || bitmap.table > i64::MAX as u64 {
             let what = format!("the bitmap {:?} has a table that does not fit the disk", bitmap.name);
             return Err(failed(Error::corrupt(what)));
         }
-        let disk = Reader::new(Arc::clone(&volume), disk, len, Facts::default());
-        Ok(Arc::new(Marked { volume: Arc::clone(&volume), bitmap: bitmap.clone(), disk }))
+        let disk = opened.disk(disk, len, Facts::default());
+        Ok(Arc::new(Marked { opened: Arc::clone(&opened), bitmap: bitmap.clone(), disk }))
     })
 }
 
 /// A disk of which only that is there which the bitmap marks; the rest is of no use, and reads as zeros.
 struct Marked {
-    volume: Arc<Volume>,
+    opened: Arc<Opened>,
     bitmap: Bitmap,
-    disk: Reader,
+    disk: Disk<Mapped>,
 }
 
 impl Marked {
     /// Whether `offset` is marked, and up to where it goes on so; at most one window of the bitmap is looked at.
     fn run_at(&self, offset: u64) -> Result<(bool, u64)> {
-        let cluster = self.volume.header.geometry.cluster();
+        let cluster = self.opened.header.geometry.cluster();
         let bits = self.bitmap.granularity_bits;
         let bit = offset >> bits;
-        let end = |bit: u64| bit.checked_shl(bits.into()).filter(|e| e >> bits == bit).unwrap_or(u64::MAX).min(self.disk.len());
+        let end = |bit: u64| {
+            bit.checked_shl(bits.into()).filter(|e| e >> bits == bit).unwrap_or(u64::MAX).min(self.disk.len())
+        };
         let index = bit / 8 / cluster;
         let at = self.bitmap.table + index * 8;
-        let table = self.volume.tables.at("a bitmap table", at, (u64::from(self.bitmap.entries) - index) * 8, 8)?;
+        let table = self.opened.tables.at("a bitmap table", at, (u64::from(self.bitmap.entries) - index) * 8, 8)?;
         let first = table.get(0);
         let host = first & OFFSET;
         if host == 0 {
@@ -102,7 +105,7 @@ impl Marked {
         }
         // In words of 64 bits, since that is what is read; clusters are whole numbers of them.
         let word = bit / 64 * 8 % cluster;
-        let data = self.volume.tables.at("a bitmap", host + word, cluster - word, 8)?;
+        let data = self.opened.tables.at("a bitmap", host + word, cluster - word, 8)?;
         let (words, _) = data.bytes().as_chunks::<8>();
         let mut place = bit % 64;
         let set = words.first().is_some_and(|w| u64::from_le_bytes(*w) >> place & 1 != 0);
@@ -129,7 +132,7 @@ impl Source for Marked {
         let mut done = 0;
         while done < buf.len() {
             let at = offset + done as u64;
-            let (set, end) = self.run_at(at).map_err(|e| e.met_in(&self.volume.name))?;
+            let (set, end) = self.run_at(at).map_err(|e| e.met_in(self.opened.name()))?;
             let part = buf.len().min(done + usize::try_from(end - at).unwrap_or(usize::MAX));
             match set {
                 true => self.disk.read_at(&mut buf[done..part], at)?,
@@ -142,7 +145,7 @@ impl Source for Marked {
 
     fn extent_at(&self, offset: u64) -> Result<Extent> {
         in_range(self.len(), offset, 1)?;
-        let (set, end) = self.run_at(offset).map_err(|e| e.met_in(&self.volume.name))?;
+        let (set, end) = self.run_at(offset).map_err(|e| e.met_in(self.opened.name()))?;
         let unused = Extent::new(offset, end - offset, State::Unused);
         match set {
             false => Ok(unused),
@@ -156,6 +159,6 @@ impl Source for Marked {
 }
 
 /// True if an autoclear bit stands without bitmaps.
-pub(super) fn missing(volume: &Volume) -> bool {
-    volume.header.autoclear & BITMAPS != 0 && volume.header.bitmaps.is_none()
+pub(super) fn missing(opened: &Opened) -> bool {
+    opened.header.autoclear & BITMAPS != 0 && opened.header.bitmaps.is_none()
 }

@@ -1,19 +1,17 @@
 //! Checking the structure: whether every cluster of the file is referred to as often as its reference count says.
 
-mod findings;
 mod walk;
 
 use super::bitmap;
-use super::counts::{Count, Found, Stored, get};
+use super::counts::{Count, Stored, get};
 use super::layout::{BITMAPS, CORRUPT, Header, OFFSET};
-use super::open::{CORRUPT_MEANS, volume};
+use super::open::{CORRUPT_MEANS, Opened, structure};
 use super::parts;
-use super::read::Volume;
-use findings::Findings;
+use crate::clusters::{Findings, Found, nonzero};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tintype_core::{Error, Finding, OpenRequest, Result};
-use walk::{L1, nonzero};
+use walk::L1;
 
 /// Most times that all tables are gone through, for a file with more clusters than can be counted at once.
 const PASSES: u32 = 64;
@@ -26,7 +24,7 @@ const REFCOUNT_TABLE: u64 = 8 << 20;
 
 /// A check as it goes on.
 pub(super) struct Check {
-    volume: Arc<Volume>,
+    opened: Arc<Opened>,
     clusters: u64,
     stored: Stored,
     found: Found,
@@ -34,24 +32,22 @@ pub(super) struct Check {
 }
 
 pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
-    let volume = volume(request)?;
-    let name = volume.name.clone();
-    run(volume).map_err(|e| e.met_in(name))
+    run(structure(request)?).map_err(|e| e.met_in(&request.entry.name))
 }
 
-fn run(volume: Arc<Volume>) -> Result<Vec<Finding>> {
-    let header = volume.header.clone();
+fn run(opened: Arc<Opened>) -> Result<Vec<Finding>> {
+    let header = opened.header.clone();
     let mut check = Check {
-        clusters: volume.file.len().div_ceil(header.geometry.cluster()),
-        stored: Stored::new(Arc::clone(&volume.file), &header),
+        clusters: opened.file().len().div_ceil(header.geometry.cluster()),
+        stored: Stored::new(Arc::clone(opened.file()), &header),
         found: Found::from(0),
-        findings: Findings::new(&volume.name),
-        volume,
+        findings: Findings::new(opened.name()),
+        opened,
     };
     if header.incompatible & CORRUPT != 0 {
-        check.findings.damage(format!("{} {CORRUPT_MEANS}", check.volume.name), 72, None);
+        check.findings.damage(format!("{} {CORRUPT_MEANS}", check.opened.name()), 72, None);
     }
-    if bitmap::missing(&check.volume) {
+    if bitmap::missing(&check.opened) {
         check.findings.damage("the header says that there are bitmaps, but not where".into(), 88, None);
     }
     if check.stored.table_len() * 8 > REFCOUNT_TABLE {
@@ -75,7 +71,7 @@ impl Check {
     fn references(&mut self, header: &Header) -> Result<()> {
         let cluster = header.geometry.cluster();
         self.region(0, 1, "the header", 1);
-        let (snapshots, table_len) = parts::snapshots(&self.volume)?;
+        let (snapshots, table_len) = parts::snapshots(&self.opened)?;
         let mut all = vec![L1::of(header.l1_table_offset, header.l1_size.into())];
         for snapshot in &snapshots {
             if header.version > 2 && snapshot.extra < 16 {
@@ -96,14 +92,18 @@ impl Check {
         if table_bytes > 0 {
             self.region(header.refcount_table_offset, table_bytes, "the refcount table", 1);
         }
-        let file = Arc::clone(&self.volume.file);
+        let file = Arc::clone(self.opened.file());
         nonzero(&*file, header.refcount_table_offset, table_bytes, 8, &mut |index, entry, _| {
             let at = header.refcount_table_offset + index * 8;
             let (block, reserved) = (entry & !0x1ff, entry & 0x1ff);
             if reserved != 0 {
                 self.findings.damage(format!("entry {index} of the refcount table has reserved bits set"), at, None);
             } else if block % cluster != 0 {
-                self.findings.damage(format!("refcount block {index} begins at {block}, which is no cluster"), at, None);
+                self.findings.damage(
+                    format!("refcount block {index} begins at {block}, which is no cluster"),
+                    at,
+                    None,
+                );
             } else if block / cluster >= self.clusters {
                 let what = format!("refcount block {index} lies at {block}, beyond the end of the file");
                 self.findings.damage(what, at, None);
@@ -117,7 +117,7 @@ impl Check {
 
     /// Counts references to the clusters that hold `len` bytes at `offset`.
     fn region(&mut self, offset: u64, len: u64, what: &str, references: u32) {
-        let cluster = self.volume.header.geometry.cluster();
+        let cluster = self.opened.header.geometry.cluster();
         let last = offset.saturating_add(len - 1) / cluster;
         // The last cluster of a file need not be whole.
         if last >= self.clusters {
@@ -131,7 +131,7 @@ impl Check {
 
     /// Counts what L1 tables refer to; the first of them is that of the disk.
     fn mappings(&mut self, all: &[L1]) -> Result<()> {
-        let header = self.volume.header.clone();
+        let header = self.opened.header.clone();
         let cluster = header.geometry.cluster();
         let mut distinct: HashMap<L1, u32> = HashMap::new();
         for l1 in all {
@@ -147,7 +147,7 @@ impl Check {
         }
         // How often each L2 table is referred to.
         let mut tables: HashMap<u64, u32> = HashMap::new();
-        let file = Arc::clone(&self.volume.file);
+        let file = Arc::clone(self.opened.file());
         let mut ordered: Vec<_> = distinct.into_iter().collect();
         ordered.sort();
         for (l1, times) in ordered {
@@ -202,8 +202,8 @@ impl Check {
         if at.len > 0 {
             self.region(at.offset, at.len, "the bitmap directory", 1);
         }
-        let file = Arc::clone(&self.volume.file);
-        for bitmap in parts::bitmaps(&self.volume)? {
+        let file = Arc::clone(self.opened.file());
+        for bitmap in parts::bitmaps(&self.opened)? {
             if bitmap.entries == 0 {
                 continue;
             }
@@ -241,7 +241,7 @@ impl Check {
             }
         }
         // What is counted elsewhere is not used at all.
-        let file = Arc::clone(&self.volume.file);
+        let file = Arc::clone(self.opened.file());
         let table = (header.refcount_table_offset, self.stored.table_len() * 8);
         let per_word = 64 >> geometry.refcount_order;
         nonzero(&*file, table.0, table.1, 8, &mut |index, entry, _| {

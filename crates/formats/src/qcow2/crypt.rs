@@ -1,23 +1,9 @@
 //! Encrypted images: the key from a passphrase.
 
-use super::layout::{Header, Method, cut};
+use super::layout::{Header, Method};
+use crate::clusters::{Cipher, cut};
 use tintype_codec::encryption::{SectorCipher, luks1};
 use tintype_core::{Error, OpenRequest, Result, Source};
-
-/// What decrypts clusters.
-pub(super) struct Cipher {
-    cipher: SectorCipher,
-    /// Which number a sector has: its place in the file, or its place on the disk.
-    by_host: bool,
-}
-
-impl Cipher {
-    /// Decrypts whole sectors that lie at `host` of the file and at `offset` of the disk.
-    pub(super) fn decrypt(&self, sectors: &mut [u8], host: u64, offset: u64) {
-        let place = if self.by_host { host } else { offset };
-        self.cipher.decrypt(sectors, place / super::layout::SECTOR);
-    }
-}
 
 /// What decrypts the clusters of an image, asking for a passphrase; `None` if they are not encrypted.
 pub(super) fn unlock(request: &OpenRequest, header: &Header, file: &dyn Source) -> Result<Option<Cipher>> {
@@ -34,8 +20,9 @@ pub(super) fn unlock(request: &OpenRequest, header: &Header, file: &dyn Source) 
             Ok(Some(Cipher { cipher, by_host: false }))
         }
         Method::Luks => {
-            let (start, len) =
-                header.encryption_at.ok_or_else(|| Error::corrupt("the image does not say where its LUKS header is"))?;
+            let (start, len) = header
+                .encryption_at
+                .ok_or_else(|| Error::corrupt("the image does not say where its LUKS header is"))?;
             let mut fixed = [0; luks1::HEADER];
             file.read_at(&mut fixed, start).map_err(|e| cut(file, e, "the LUKS header", start))?;
             let luks = luks1::Header::parse(&fixed).map_err(failed)?;

@@ -2,11 +2,10 @@
 //!
 //! The specification is `docs/interop/qcow2.rst` of QEMU.
 
+use crate::clusters::{Cluster, Codec, SECTOR, be32, be64, cut};
 use tintype_core::{Error, Result, Source};
 
 pub(super) const MAGIC: [u8; 4] = *b"QFI\xfb";
-/// The unit in which the length of compressed clusters is counted.
-pub(super) const SECTOR: u64 = 512;
 /// Subclusters of a cluster with extended L2 entries.
 pub(super) const SUBCLUSTERS: u64 = 32;
 pub(super) const CLUSTER_BITS: std::ops::RangeInclusive<u32> = 9..=21;
@@ -46,22 +45,6 @@ pub(super) const COMPRESSED: u64 = 1 << 62;
 pub(super) const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
 /// The cluster reads as zeros.
 pub(super) const ZERO: u64 = 1;
-
-/// How compressed clusters are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Codec {
-    Zlib,
-    Zstd,
-}
-
-impl Codec {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Codec::Zlib => "zlib",
-            Codec::Zstd => "zstd",
-        }
-    }
-}
 
 /// How the content of clusters is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,19 +121,6 @@ impl Geometry {
     }
 }
 
-/// What an L2 table says of one cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cluster {
-    Absent,
-    /// Zeros; perhaps with room taken for later.
-    Zero,
-    At(u64),
-    Packed {
-        offset: u64,
-        len: u64,
-    },
-}
-
 /// Where the bitmap directory lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BitmapsAt {
@@ -183,18 +153,6 @@ pub(super) struct Header {
     /// Offset and length of the LUKS header.
     pub(super) encryption_at: Option<(u64, u64)>,
     pub(super) exact_len: Option<u64>,
-}
-
-pub(super) fn be32(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..at + 4).and_then(|b| b.first_chunk()).map_or(0, |b| u32::from_be_bytes(*b))
-}
-
-pub(super) fn be64(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(at..at + 8).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_be_bytes(*b))
-}
-
-pub(super) fn be16(bytes: &[u8], at: usize) -> u16 {
-    bytes.get(at..at + 2).and_then(|b| b.first_chunk()).map_or(0, |b| u16::from_be_bytes(*b))
 }
 
 fn text(bytes: &[u8], what: &str) -> Result<String> {
@@ -267,7 +225,9 @@ impl Header {
             let bits = (0..64).filter(|bit| unknown >> bit & 1 != 0);
             let called = |bit: u8| names.iter().find(|(b, _)| *b == bit).map_or("a feature without a name", |(_, n)| n);
             let list: Vec<_> = bits.map(|bit| format!("{} (bit {bit})", called(bit))).collect();
-            return Err(Error::unsupported(format!("the image needs what is not known here: {}", list.join(", "))).at(72));
+            return Err(
+                Error::unsupported(format!("the image needs what is not known here: {}", list.join(", "))).at(72)
+            );
         }
         header.codec = match (incompatible & COMPRESSION != 0, fixed[104]) {
             (false, 0) => Codec::Zlib,
@@ -286,7 +246,9 @@ impl Header {
             other => return Err(Error::unsupported(format!("clusters encrypted in way {other}")).at(32)),
         };
         if name_at != 0 {
-            if name_len > LONGEST_NAME || name_at.checked_add(name_len.into()).is_none_or(|end| end > geometry.cluster()) {
+            if name_len > LONGEST_NAME
+                || name_at.checked_add(name_len.into()).is_none_or(|end| end > geometry.cluster())
+            {
                 return Err(Error::corrupt("the name of the backing file lies outside the first cluster").at(8));
             }
             let mut name = vec![0; name_len as usize];
@@ -357,8 +319,7 @@ impl Header {
                     }));
                 }
                 BITMAPS_AT if len == 24 => {
-                    self.bitmaps =
-                        Some(BitmapsAt { count: be32(data, 0), len: be64(data, 8), offset: be64(data, 16) });
+                    self.bitmaps = Some(BitmapsAt { count: be32(data, 0), len: be64(data, 8), offset: be64(data, 16) });
                 }
                 ENCRYPTION_AT if len == 16 => self.encryption_at = Some((be64(data, 0), be64(data, 8))),
                 BITMAPS_AT | ENCRYPTION_AT => {
@@ -413,13 +374,4 @@ impl Header {
             (false, false) => Cluster::Absent,
         })
     }
-}
-
-/// An error of reading `what`, or rather what it means if the file ends before.
-pub(super) fn cut(source: &dyn Source, error: Error, what: &str, offset: u64) -> Error {
-    if error.kind() == tintype_core::Kind::Usage {
-        let what = format!("{what} lies beyond the end of the file, which has {} bytes", source.len());
-        return Error::corrupt(what).at(offset);
-    }
-    error
 }

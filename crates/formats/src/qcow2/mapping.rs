@@ -1,7 +1,9 @@
 //! Where the bytes of a disk lie: one L1 table with its L2 tables.
 
-use super::layout::{Cluster, Header, OFFSET};
-use super::tables::Tables;
+use super::layout::{Header, OFFSET};
+use super::open::Opened;
+use crate::clusters::{Cluster, Map, Run, Tables};
+use std::sync::Arc;
 use tintype_core::{Error, Result};
 
 /// An L1 table of a file: that of the disk, or of a snapshot.
@@ -11,17 +13,8 @@ pub(super) struct Mapping {
     pub(super) l1_entries: u64,
 }
 
-/// What lies at a place of the disk, and for how many bytes it goes on so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Run {
-    /// For [`Cluster::At`] the place of the first byte that was asked for, others following; for [`Cluster::Packed`] that of the cluster.
-    pub(super) cluster: Cluster,
-    pub(super) len: u64,
-}
-
 impl Mapping {
-    /// The run that begins at `offset`, at most `most` bytes; at most one window of L1 and one of L2 is looked at.
-    pub(super) fn run_at(&self, header: &Header, tables: &Tables, offset: u64, most: u64) -> Result<Run> {
+    fn run_at(&self, header: &Header, tables: &Tables, offset: u64, most: u64) -> Result<Run> {
         let geometry = header.geometry;
         let span = geometry.l2_span();
         let index = offset / span;
@@ -77,5 +70,17 @@ impl Mapping {
             reached += grain;
         }
         Ok(Run { cluster: first, len: reached.min(end) - offset })
+    }
+}
+
+/// The table of a disk, with what it takes to read it.
+pub(super) struct Mapped {
+    pub(super) opened: Arc<Opened>,
+    pub(super) mapping: Mapping,
+}
+
+impl Map for Mapped {
+    fn run_at(&self, offset: u64, most: u64) -> Result<Run> {
+        self.mapping.run_at(&self.opened.header, &self.opened.tables, offset, most)
     }
 }

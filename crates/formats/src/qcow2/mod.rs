@@ -16,11 +16,8 @@ mod layout;
 mod mapping;
 mod open;
 mod parts;
-mod read;
-mod tables;
 #[cfg(test)]
 mod tests;
-mod unpack;
 mod write;
 
 use tintype_core::{Caps, Format, Probe, State, States};
@@ -29,7 +26,7 @@ use tintype_core::{Caps, Format, Probe, State, States};
 pub static FORMAT: Format = Format {
     name: "qcow2",
     title: "QCOW2",
-    extensions: &["qcow2", "qcow"],
+    extensions: &["qcow2"],
     caps: Caps {
         states: States::of(&[State::Data, State::Zero]),
         case: false,
@@ -52,6 +49,6 @@ pub static FORMAT: Format = Format {
 
 fn probe(probe: &Probe<'_>) -> u8 {
     let head = probe.head;
-    let version = layout::be32(head, 4);
+    let version = crate::clusters::be32(head, 4);
     u8::from(head.starts_with(&layout::MAGIC) && version >= 2) * 95
 }

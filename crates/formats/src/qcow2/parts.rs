@@ -1,11 +1,12 @@
 //! What else is in an image: snapshots and bitmaps.
 
 use super::bitmap::{self, Bitmap};
-use super::layout::{BITMAPS, be16, be32, be64, cut};
+use super::layout::BITMAPS;
 use super::mapping::Mapping;
-use super::read::{Reader, Volume};
+use super::open::Opened;
+use crate::clusters::{be16, be32, be64, holds};
 use std::sync::Arc;
-use tintype_core::{Error, Facts, OpenPart, Part, Result, Source, human_size, in_range};
+use tintype_core::{Error, Facts, OpenPart, Part, Result, Source, human_size};
 
 /// Most snapshots and bitmaps that are listed, as in QEMU.
 const MOST: u32 = 65535;
@@ -59,7 +60,7 @@ impl<'a> Directory<'a> {
             return Err(Error::limit(format!("{} is longer than {}", self.what, human_size(LONGEST))).at(self.start));
         }
         if self.at + len > self.held_at + self.held.len() as u64 {
-            in_range(self.source.len(), self.at, len).map_err(|e| cut(self.source, e, self.what, self.at))?;
+            holds(self.source, self.what, self.at, len)?;
             let held = len.max(CHUNK).min(self.source.len() - self.at);
             self.held.resize(held as usize, 0);
             self.source.read_at(&mut self.held, self.at)?;
@@ -81,12 +82,12 @@ impl<'a> Directory<'a> {
 }
 
 /// Every snapshot of the image, and where the table ends.
-pub(super) fn snapshots(volume: &Volume) -> Result<(Vec<Snapshot>, u64)> {
-    let header = &volume.header;
+pub(super) fn snapshots(opened: &Opened) -> Result<(Vec<Snapshot>, u64)> {
+    let header = &opened.header;
     if header.nb_snapshots > MOST + 1 {
         return Err(Error::limit(format!("{} snapshots; at most 65536 are read", header.nb_snapshots)).at(60));
     }
-    let mut directory = Directory::new(&*volume.file, "the snapshot table", header.snapshots_offset);
+    let mut directory = Directory::new(&**opened.file(), "the snapshot table", header.snapshots_offset);
     let mut list = Vec::new();
     for _ in 0..header.nb_snapshots {
         let place = directory.at;
@@ -121,12 +122,14 @@ pub(super) fn snapshots(volume: &Volume) -> Result<(Vec<Snapshot>, u64)> {
 }
 
 /// Every bitmap of the image, and whether they can be believed.
-pub(super) fn bitmaps(volume: &Volume) -> Result<Vec<Bitmap>> {
-    let Some(at) = volume.header.bitmaps else { return Ok(Vec::new()) };
+pub(super) fn bitmaps(opened: &Opened) -> Result<Vec<Bitmap>> {
+    let Some(at) = opened.header.bitmaps else { return Ok(Vec::new()) };
     if at.count > MOST || at.len > LONGEST {
-        return Err(Error::limit(format!("{} bitmaps in {} bytes; at most {MOST} are read", at.count, at.len)).at(at.offset));
+        return Err(
+            Error::limit(format!("{} bitmaps in {} bytes; at most {MOST} are read", at.count, at.len)).at(at.offset)
+        );
     }
-    let mut directory = Directory::new(&*volume.file, "the bitmap directory", at.offset);
+    let mut directory = Directory::new(&**opened.file(), "the bitmap directory", at.offset);
     let mut list = Vec::new();
     for _ in 0..at.count {
         let place = directory.at;
@@ -153,9 +156,9 @@ pub(super) fn bitmaps(volume: &Volume) -> Result<Vec<Bitmap>> {
 }
 
 /// Lists what is in the image besides the disk `active` of `len` bytes.
-pub(super) fn list(volume: &Arc<Volume>, active: Mapping, len: u64) -> Result<Listed> {
+pub(super) fn list(opened: &Arc<Opened>, active: Mapping, len: u64) -> Result<Listed> {
     let mut listed = Listed::default();
-    let (found, _) = snapshots(volume)?;
+    let (found, _) = snapshots(opened)?;
     listed.snapshots = found.len();
     for (i, snapshot) in found.iter().enumerate() {
         let alone = !found.iter().enumerate().any(|(j, other)| i != j && other.name == snapshot.name);
@@ -165,16 +168,16 @@ pub(super) fn list(volume: &Arc<Volume>, active: Mapping, len: u64) -> Result<Li
             kind: "snap",
             name: name.clone(),
             note: note(snapshot),
-            open: open_snapshot(Arc::clone(volume), snapshot, len),
+            open: open_snapshot(Arc::clone(opened), snapshot, len),
         });
     }
-    let found = bitmaps(volume)?;
+    let found = bitmaps(opened)?;
     listed.bitmaps = found.len();
-    let believed = volume.header.autoclear & BITMAPS != 0;
+    let believed = opened.header.autoclear & BITMAPS != 0;
     if !found.is_empty() && !believed {
         listed.warnings.push(format!(
             "a program that knows nothing of bitmaps has written to {}: its bitmaps may be wrong",
-            volume.name
+            opened.name()
         ));
     }
     for bitmap in found {
@@ -183,7 +186,7 @@ pub(super) fn list(volume: &Arc<Volume>, active: Mapping, len: u64) -> Result<Li
             kind: "bitmap",
             name: bitmap.name.clone(),
             note,
-            open: bitmap::open(Arc::clone(volume), bitmap, believed, active, len),
+            open: bitmap::open(Arc::clone(opened), bitmap, believed, active, len),
         });
     }
     Ok(listed)
@@ -203,20 +206,20 @@ fn note(snapshot: &Snapshot) -> String {
     note
 }
 
-fn open_snapshot(volume: Arc<Volume>, snapshot: &Snapshot, len: u64) -> OpenPart {
+fn open_snapshot(opened: Arc<Opened>, snapshot: &Snapshot, len: u64) -> OpenPart {
     let mapping = Mapping { l1_offset: snapshot.l1_offset, l1_entries: snapshot.l1_entries.into() };
     let len = snapshot.len.unwrap_or(len);
     Box::new(move || {
-        let corrupt = |what: &str| Error::corrupt(what).in_path(&volume.name).at(mapping.l1_offset);
-        if mapping.l1_offset % volume.header.geometry.cluster() != 0 || len > i64::MAX as u64 {
+        let corrupt = |what: &str| Error::corrupt(what).in_path(opened.name()).at(mapping.l1_offset);
+        if mapping.l1_offset % opened.header.geometry.cluster() != 0 || len > i64::MAX as u64 {
             return Err(corrupt("the L1 table of a snapshot begins at no cluster, or is of no disk"));
         }
-        let needed = len.div_ceil(volume.header.geometry.l2_span());
+        let needed = len.div_ceil(opened.header.geometry.l2_span());
         if needed > mapping.l1_entries {
             return Err(corrupt("the L1 table of a snapshot is shorter than its disk needs"));
         }
-        in_range(volume.file.len(), mapping.l1_offset, needed * 8)
-            .map_err(|e| cut(&*volume.file, e, "the L1 table of a snapshot", mapping.l1_offset).in_path(&volume.name))?;
-        Ok(Arc::new(Reader::new(Arc::clone(&volume), mapping, len, Facts::default())))
+        holds(&**opened.file(), "the L1 table of a snapshot", mapping.l1_offset, needed * 8)
+            .map_err(|e| e.in_path(opened.name()))?;
+        Ok(Arc::new(opened.disk(mapping, len, Facts::default())))
     })
 }

@@ -3,8 +3,12 @@ use super::check::check;
 use super::open::open;
 use super::write::{OPTIONS, create};
 use std::sync::Arc;
-use tintype_core::testing::{MemoryOutlet, Model, check_source, check_writer, create_request, feed_model, open_request};
-use tintype_core::{Backing, Compression, CreateRequest, Extent, Finding, Image, Options, Seal, Source, State, extents};
+use tintype_core::testing::{
+    MemoryOutlet, Model, check_source, check_writer, create_request, feed_model, open_request,
+};
+use tintype_core::{
+    Backing, Compression, CreateRequest, Extent, Finding, Image, Options, Seal, Source, State, extents,
+};
 
 const STATES: [State; 2] = [State::Data, State::Zero];
 
@@ -181,14 +185,14 @@ fn an_overlay_holds_what_differs() {
 #[test]
 fn zeros_over_something_are_kept() {
     let base = Model::noise(2 << 20, 5);
-    let top = Model {
-        bytes: vec![0; 2 << 20],
-        runs: vec![Extent::new(0, 2 << 20, State::Zero)],
-        sector: 512,
-    };
-    for (words, compression) in
-        [(&[][..], None), (&[], Some("zlib")), (&["extended_l2=on"], None), (&["extended_l2=on"], Some("zlib")), (&["compat=v2"], None)]
-    {
+    let top = Model { bytes: vec![0; 2 << 20], runs: vec![Extent::new(0, 2 << 20, State::Zero)], sector: 512 };
+    for (words, compression) in [
+        (&[][..], None),
+        (&[], Some("zlib")),
+        (&["extended_l2=on"], None),
+        (&["extended_l2=on"], Some("zlib")),
+        (&["compat=v2"], None),
+    ] {
         let (image, _, written) = overlay(&base, &top, words, compression);
         check_source(&*image.disk, &top);
         assert!(words.contains(&"compat=v2") || written < 1 << 20, "{words:?}: {written}");
@@ -281,7 +285,9 @@ fn absent_ranges_are_passed_over_in_large_steps() {
 #[test]
 fn every_byte_of_the_tables_may_be_wrong() {
     let small = model(300_000, 11);
-    for (words, compression) in [(&["cluster_size=512"][..], None), (&["cluster_size=4096"], Some("zlib")), (&["extended_l2=on"], None)] {
+    for (words, compression) in
+        [(&["cluster_size=512"][..], None), (&["cluster_size=4096"], Some("zlib")), (&["extended_l2=on"], None)]
+    {
         let (_, outlet) = round(&small, words, compression);
         let good = outlet.bytes("d.qcow2").unwrap();
         let mut read = vec![0; 4096];

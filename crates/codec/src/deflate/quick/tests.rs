@@ -260,7 +260,8 @@ fn near_streams_need_no_more_than_4_kib() {
     let text: Vec<u8> = (0..60_000u32).flat_map(|i| format!("{:x},", i.wrapping_mul(i)).into_bytes()).collect();
     let mut near = noise(4096, 5).repeat(3);
     near.extend_from_slice(&[7; 5000]);
-    let samples = [vec![], vec![1], vec![9; 3], vec![0; 300_000], far, text, near, noise(200_000, 9), noise(4095, 2).repeat(9)];
+    let samples =
+        [vec![], vec![1], vec![9; 3], vec![0; 300_000], far, text, near, noise(200_000, 9), noise(4095, 2).repeat(9)];
     for level in [1, 2, 3, 4, 5, 6, 7, 8, 9, 12] {
         let mut encoder = Encoder::near(Effort::of(level));
         for plain in &samples {

@@ -149,11 +149,7 @@ fn extend(window: &Window, at: usize, distance: usize, most: usize) -> usize {
 
 impl Parser {
     pub(super) fn new() -> Self {
-        Self {
-            window: boxed(0),
-            table: boxed(0),
-            tokens: Tokens::new(),
-        }
+        Self { window: boxed(0), table: boxed(0), tokens: Tokens::new() }
     }
 
     /// Forgets what was parsed before.

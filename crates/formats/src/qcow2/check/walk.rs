@@ -1,13 +1,11 @@
-//! Going through tables.
+//! What L2 tables refer to.
 
 use super::super::counts::Count;
-use super::super::layout::{COMPRESSED, COPIED, OFFSET, SECTOR, ZERO, be64};
+use super::super::layout::{COMPRESSED, COPIED, OFFSET, ZERO};
 use super::Check;
+use crate::clusters::{SECTOR, nonzero};
 use std::sync::Arc;
-use tintype_core::{Result, Source};
-
-/// Bytes of a table that are read at once.
-const CHUNK: u64 = 64 << 10;
+use tintype_core::Result;
 
 /// An L1 table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,51 +20,10 @@ impl L1 {
     }
 }
 
-/// Calls `each` with the index and the halves of every entry that is not zero, of a table of `len` bytes with entries of `size`
-/// bytes, 8 or 16. Ends at the end of the file; holes cost nothing.
-pub(super) fn nonzero(
-    file: &dyn Source,
-    offset: u64,
-    len: u64,
-    size: u64,
-    each: &mut dyn FnMut(u64, u64, u64) -> Result<()>,
-) -> Result<()> {
-    let end = offset.saturating_add(len).min(file.len());
-    let mut buf = vec![0; CHUNK.min(len) as usize];
-    let mut at = offset;
-    while at < end {
-        let extent = file.extent_at(at)?;
-        if extent.state.reads_zero() {
-            // Up to the entry that the hole ends in.
-            let skip = (extent.end().min(end) - at) / size * size;
-            if skip > 0 {
-                at += skip;
-                continue;
-            }
-        }
-        let now = (end - at).min(CHUNK) as usize;
-        let bytes = &mut buf[..now];
-        file.read_at(bytes, at)?;
-        for (i, group) in bytes.chunks(64).enumerate() {
-            if group.iter().fold(0, |all, b| all | b) == 0 {
-                continue;
-            }
-            for (j, entry) in group.chunks_exact(size as usize).enumerate() {
-                let (high, low) = (be64(entry, 0), if size == 16 { be64(entry, 8) } else { 0 });
-                if high | low != 0 {
-                    each((at - offset + (i * 64) as u64) / size + j as u64, high, low)?;
-                }
-            }
-        }
-        at += now as u64;
-    }
-    Ok(())
-}
-
 impl Check {
     /// Whether the flag of an entry that refers to `host` says what the reference count does.
     pub(super) fn copied(&mut self, entry: u64, host: u64, what: &str, at: u64, touches: (u64, u64)) -> Result<()> {
-        let cluster = host / self.volume.header.geometry.cluster();
+        let cluster = host / self.opened.header.geometry.cluster();
         // Told only once, however often the tables are gone through.
         if self.findings.quiet || cluster >= self.clusters {
             return Ok(());
@@ -83,8 +40,8 @@ impl Check {
     /// Counts what the L2 table at `table` refers to, which is itself referred to so many times; `guest` is where its part of
     /// the disk begins, for tables of the disk itself.
     pub(super) fn l2(&mut self, table: u64, times: u32, guest: Option<u64>) -> Result<()> {
-        let geometry = self.volume.header.geometry;
-        let file = Arc::clone(&self.volume.file);
+        let geometry = self.opened.header.geometry;
+        let file = Arc::clone(self.opened.file());
         let (cluster, size) = (geometry.cluster(), geometry.entry());
         nonzero(&*file, table, cluster, size, &mut |index, entry, bitmap| {
             self.entry(entry, bitmap, times, table + index * size, guest.map(|g| g + index * cluster))
@@ -92,7 +49,7 @@ impl Check {
     }
 
     fn entry(&mut self, entry: u64, bitmap: u64, times: u32, at: u64, guest: Option<u64>) -> Result<()> {
-        let header = &self.volume.header;
+        let header = &self.opened.header;
         let geometry = header.geometry;
         let (cluster, external) = (geometry.cluster(), header.data_file_is_used());
         let touches = guest.map(|guest| (guest, cluster));
@@ -120,7 +77,11 @@ impl Check {
         let host = entry & OFFSET;
         let zero = entry & ZERO != 0;
         if zero && (header.version < 3 || geometry.extended) {
-            self.findings.damage("an entry of an L2 table has the flag for zeros, which this image cannot have".into(), at, touches);
+            self.findings.damage(
+                "an entry of an L2 table has the flag for zeros, which this image cannot have".into(),
+                at,
+                touches,
+            );
         }
         if geometry.extended && (bitmap >> 32) & bitmap != 0 {
             self.findings.damage("a subcluster is both data and zeros".into(), at, touches);

@@ -1,11 +1,12 @@
 //! The header.
 
 use super::super::layout::{
-    BACKING_FORMAT, COMPRESSION, Codec, DATA_FILE, DATA_FILE_NAME, EXACT_LEN, EXTENDED_L2, FEATURES, HEADER_2,
-    HEADER_3, LAZY, LONGEST_NAME, MAGIC, RAW_DATA,
+    BACKING_FORMAT, COMPRESSION, DATA_FILE, DATA_FILE_NAME, EXACT_LEN, EXTENDED_L2, FEATURES, HEADER_2, HEADER_3, LAZY,
+    LONGEST_NAME, MAGIC, RAW_DATA,
 };
 use super::plan::Plan;
 use super::references::Table;
+use crate::clusters::Codec;
 use tintype_core::{Error, Result};
 
 /// What QEMU calls a format that is called otherwise here.
@@ -79,7 +80,8 @@ fn extensions(plan: &Plan) -> Vec<u8> {
         extension(&mut out, EXACT_LEN, &plan.len.to_be_bytes());
     }
     // For programs that do not know what the image needs.
-    let names = [(DATA_FILE, "external data file"), (COMPRESSION, "compression type"), (EXTENDED_L2, "extended L2 entries")];
+    let names =
+        [(DATA_FILE, "external data file"), (COMPRESSION, "compression type"), (EXTENDED_L2, "extended L2 entries")];
     let needed = incompatible(plan);
     let mut table = Vec::new();
     for (bit, name) in names.iter().filter(|(bit, _)| needed & bit != 0) {
@@ -100,7 +102,9 @@ pub(super) fn names_fit(plan: &Plan) -> Result<()> {
     let head = encode(plan, &Table { offset: 0, clusters: 0 });
     let long = plan.backing.as_ref().is_some_and(|b| b.name.len() > LONGEST_NAME as usize);
     if long || head.len() as u64 > plan.geometry.cluster() {
-        return Err(Error::usage("the name of the backing file or of the data file is too long for clusters of this size"));
+        return Err(Error::usage(
+            "the name of the backing file or of the data file is too long for clusters of this size",
+        ));
     }
     Ok(())
 }

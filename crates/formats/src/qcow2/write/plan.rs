@@ -1,6 +1,7 @@
 //! What is to be written, from the options.
 
-use super::super::layout::{CLUSTER_BITS, Codec, Geometry, SECTOR};
+use super::super::layout::{CLUSTER_BITS, Geometry};
+use crate::clusters::{Codec, SECTOR};
 use tintype_codec::deflate::Level;
 use tintype_codec::zstd::LEVELS;
 use tintype_core::{Backing, Compression, CreateRequest, Error, OptionSpec, Options, Result, human_size};
@@ -212,7 +213,9 @@ impl Plan {
             return refused("--option data_file_raw=on needs --option data_file=NAME");
         }
         if self.packing.is_some() && (placed || self.data_file.is_some()) {
-            return refused("compressed clusters have no place of their own: compression goes with neither preallocation nor data_file");
+            return refused(
+                "compressed clusters have no place of their own: compression goes with neither preallocation nor data_file",
+            );
         }
         if self.backing.is_some() && (placed || self.data_file_raw) {
             return refused("an image on a backing file goes with neither preallocation nor data_file_raw");

@@ -80,7 +80,8 @@ impl References {
         let (mut blocks, mut table) = (written, 0);
         loop {
             let end = used + (blocks - written) + table;
-            let needed = (end.div_ceil(geometry.counts()).max(blocks), (blocks * 8).div_ceil(cluster).max(table).max(1));
+            let needed =
+                (end.div_ceil(geometry.counts()).max(blocks), (blocks * 8).div_ceil(cluster).max(table).max(1));
             if needed == (blocks, table) {
                 break;
             }

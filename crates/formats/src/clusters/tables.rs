@@ -1,23 +1,23 @@
 //! Tables of the file, read in windows of which a bounded number is kept.
 
-use super::layout::{be64, cut};
+use super::{be64, holds};
 use std::sync::{Arc, Mutex, PoisonError};
 use tintype_core::{Result, Source};
 
 /// Bytes of a window; a multiple of every entry.
-pub(super) const WINDOW: u64 = 16 << 10;
+const WINDOW: u64 = 16 << 10;
 /// Windows kept.
 const KEPT: usize = 64;
 
 /// Reads entries of tables. What it holds is at most a megabyte.
-pub(super) struct Tables {
+pub(crate) struct Tables {
     source: Arc<dyn Source>,
     /// The last used first.
     kept: Mutex<Vec<(u64, Arc<[u8]>)>>,
 }
 
 /// A part of a table: from one entry to the end of the table or of what was read.
-pub(super) struct Entries {
+pub(crate) struct Entries {
     window: Arc<[u8]>,
     from: usize,
     to: usize,
@@ -25,24 +25,24 @@ pub(super) struct Entries {
 
 impl Entries {
     /// The bytes of the entries.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.window[self.from..self.to]
     }
 
     /// The 64 bits at `at`, counted in bytes.
-    pub(super) fn get(&self, at: usize) -> u64 {
+    pub(crate) fn get(&self, at: usize) -> u64 {
         be64(self.bytes(), at)
     }
 }
 
 impl Tables {
-    pub(super) fn new(source: Arc<dyn Source>) -> Self {
+    pub(crate) fn new(source: Arc<dyn Source>) -> Self {
         Tables { source, kept: Mutex::new(Vec::new()) }
     }
 
     /// At least one entry of `size` bytes at `offset` of the file, and those behind it, at most `len` bytes, as far as they are at
     /// hand; `what` names the table. `Corrupt` beyond the end of the file.
-    pub(super) fn at(&self, what: &str, offset: u64, len: u64, size: u64) -> Result<Entries> {
+    pub(crate) fn at(&self, what: &str, offset: u64, len: u64, size: u64) -> Result<Entries> {
         let key = offset / WINDOW;
         let from = offset % WINDOW;
         let start = offset - from;
@@ -51,7 +51,7 @@ impl Tables {
         // Whole entries only.
         let to = from + to.saturating_sub(from) / size * size;
         if to == from {
-            tintype_core::in_range(self.source.len(), offset, size).map_err(|e| cut(&*self.source, e, what, offset))?;
+            holds(&*self.source, what, offset, size)?;
         }
         let window = match self.find(key) {
             Some(window) => window,

@@ -15,28 +15,35 @@ struct Faulty {
     found: u64,
 }
 
-pub(super) struct Findings {
+/// Findings about one file.
+pub(crate) struct Findings {
     name: String,
     list: Vec<Finding>,
     /// Damages and warnings beyond those that are told.
     more: (u64, u64),
     run: Option<Faulty>,
     /// True while things are looked at that have been told of.
-    pub(super) quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 impl Findings {
-    pub(super) fn new(name: &str) -> Self {
+    /// None about the file `name`.
+    pub(crate) fn new(name: &str) -> Self {
         Findings { name: name.to_owned(), list: Vec::new(), more: (0, 0), run: None, quiet: false }
     }
 
     /// Damage at `offset` of the file, that touches a range of the disk.
-    pub(super) fn damage(&mut self, what: String, offset: u64, touches: Option<(u64, u64)>) {
+    pub(crate) fn damage(&mut self, what: String, offset: u64, touches: Option<(u64, u64)>) {
         let finding = Finding::damage(what).in_file(&self.name, offset);
         self.push(match touches {
             Some((offset, len)) => finding.touching(offset, len),
             None => finding,
         });
+    }
+
+    /// Something odd at `offset` of the file.
+    pub(crate) fn warning(&mut self, what: String, offset: u64) {
+        self.push(Finding::warning(what).in_file(&self.name, offset));
     }
 
     fn push(&mut self, finding: Finding) {
@@ -52,19 +59,26 @@ impl Findings {
     }
 
     /// A cluster that the file counts `stored` times, and that is referred to `found` times.
-    pub(super) fn count(&mut self, number: u64, cluster: u64, stored: u64, found: u64) {
-        if stored == found {
+    pub(crate) fn count(&mut self, number: u64, cluster: u64, stored: u64, found: u64) {
+        self.counts(number..number + 1, cluster, stored, found);
+    }
+
+    /// The same of several clusters.
+    pub(crate) fn counts(&mut self, numbers: std::ops::Range<u64>, cluster: u64, stored: u64, found: u64) {
+        if stored == found || numbers.is_empty() {
             return;
         }
         let leaked = stored > found;
         if let Some(run) = &mut self.run {
-            if run.first + run.clusters == number && run.leaked == leaked && run.stored == stored && run.found == found {
-                run.clusters += 1;
+            let alike = run.leaked == leaked && run.stored == stored && run.found == found;
+            if alike && run.first + run.clusters == numbers.start {
+                run.clusters += numbers.end - numbers.start;
                 return;
             }
             self.end_run();
         }
-        self.run = Some(Faulty { first: number, clusters: 1, cluster, leaked, stored, found });
+        let (first, clusters) = (numbers.start, numbers.end - numbers.start);
+        self.run = Some(Faulty { first, clusters, cluster, leaked, stored, found });
     }
 
     fn end_run(&mut self) {
@@ -85,7 +99,7 @@ impl Findings {
     }
 
     /// Everything, in the order it was found.
-    pub(super) fn done(mut self) -> Vec<Finding> {
+    pub(crate) fn done(mut self) -> Vec<Finding> {
         self.end_run();
         if self.more.0 > 0 {
             self.list.push(Finding::damage(format!("{} further damages are not listed", self.more.0)));

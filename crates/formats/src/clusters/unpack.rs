@@ -1,6 +1,6 @@
 //! Compressed clusters.
 
-use super::layout::Codec;
+use super::Codec;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tintype_codec::{deflate, zstd};
 use tintype_core::{Error, Result};
@@ -9,7 +9,7 @@ use tintype_core::{Error, Result};
 const KEPT: usize = 4 << 20;
 
 /// Decompresses, for any number of threads.
-pub(super) struct Unpacker {
+pub(crate) struct Unpacker {
     codec: Codec,
     cluster: usize,
     zlib: Mutex<Vec<deflate::Decompressor>>,
@@ -23,13 +23,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Unpacker {
-    pub(super) fn new(codec: Codec, cluster: u64) -> Self {
+    pub(crate) fn new(codec: Codec, cluster: u64) -> Self {
         let (zlib, zstd, kept) = (Mutex::default(), Mutex::default(), Mutex::default());
         Unpacker { codec, cluster: cluster as usize, zlib, zstd, kept }
     }
 
     /// Decodes what stands at the start of `packed` into `cluster`, which it has to fill.
-    pub(super) fn unpack(&self, packed: &[u8], cluster: &mut [u8]) -> Result<()> {
+    pub(crate) fn unpack(&self, packed: &[u8], cluster: &mut [u8]) -> Result<()> {
         let broken = |e: tintype_codec::Error| Error::corrupt("a compressed cluster cannot be decoded").because(e);
         let written = match self.codec {
             Codec::Zlib => {
@@ -56,7 +56,7 @@ impl Unpacker {
     }
 
     /// The cluster whose compressed bytes lie at `offset`, kept from before or decoded from what `read` gives.
-    pub(super) fn kept(&self, offset: u64, read: impl FnOnce() -> Result<Vec<u8>>) -> Result<Arc<[u8]>> {
+    pub(crate) fn kept(&self, offset: u64, read: impl FnOnce() -> Result<Vec<u8>>) -> Result<Arc<[u8]>> {
         let mut kept = lock(&self.kept);
         if let Some(place) = kept.iter().position(|(o, _)| *o == offset) {
             kept[place..].rotate_left(1);

@@ -1,43 +1,70 @@
 //! The disk of an image, or of one of its snapshots.
 
-use super::crypt::Cipher;
-use super::layout::{Cluster, Header, SECTOR, cut};
-use super::mapping::{Mapping, Run};
-use super::tables::Tables;
-use super::unpack::Unpacker;
+use super::{Cluster, SECTOR, Unpacker, holds};
 use std::sync::Arc;
+use tintype_codec::encryption::SectorCipher;
 use tintype_core::{Detail, Error, Extent, Facts, Kind, Result, Shape, Source, State, in_range};
 
+/// What lies at a place of the disk, and for how many bytes it goes on so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// For [`Cluster::At`] the place of the first byte that was asked for, others following; for [`Cluster::Packed`] that of the cluster.
+    pub(crate) cluster: Cluster,
+    /// At least 1.
+    pub(crate) len: u64,
+}
+
+/// Where the bytes of a disk lie. Called from several threads.
+pub(crate) trait Map: Send + Sync {
+    /// The run that begins at `offset`, of at most `most` bytes; as long as a look into one window of each table shows. Absent beyond
+    /// the end of the tables.
+    fn run_at(&self, offset: u64, most: u64) -> Result<Run>;
+}
+
+/// What decrypts clusters.
+pub(crate) struct Cipher {
+    pub(crate) cipher: SectorCipher,
+    /// Which number a sector has: that of its place in the file, or that of its place on the disk.
+    pub(crate) by_host: bool,
+}
+
+impl Cipher {
+    /// Decrypts whole sectors that lie at `host` of the file and at `offset` of the disk.
+    fn decrypt(&self, sectors: &mut [u8], host: u64, offset: u64) {
+        let place = if self.by_host { host } else { offset };
+        self.cipher.decrypt(sectors, place / SECTOR);
+    }
+}
+
 /// An open image: what its disk and its snapshots share.
-pub(super) struct Volume {
-    pub(super) name: String,
-    pub(super) file: Arc<dyn Source>,
-    pub(super) header: Header,
-    pub(super) tables: Tables,
-    pub(super) unpacker: Unpacker,
+pub(crate) struct Volume {
+    pub(crate) name: String,
+    pub(crate) file: Arc<dyn Source>,
+    /// Bytes of a cluster.
+    pub(crate) cluster: u64,
+    pub(crate) unpacker: Unpacker,
     /// The file that holds clusters, and its name: the image itself, or its data file.
-    pub(super) data: (String, Arc<dyn Source>),
-    pub(super) backing: Option<Arc<dyn Source>>,
-    pub(super) cipher: Option<Cipher>,
+    pub(crate) data: (String, Arc<dyn Source>),
+    pub(crate) backing: Option<Arc<dyn Source>>,
+    pub(crate) cipher: Option<Cipher>,
 }
 
 /// A disk in an image.
-pub(super) struct Reader {
+pub(crate) struct Disk<M> {
     volume: Arc<Volume>,
-    mapping: Mapping,
+    map: M,
     len: u64,
     facts: Facts,
 }
 
-impl Reader {
-    pub(super) fn new(volume: Arc<Volume>, mapping: Mapping, len: u64, facts: Facts) -> Self {
-        Reader { volume, mapping, len, facts }
+impl<M: Map> Disk<M> {
+    /// `len` bytes that `map` finds.
+    pub(crate) fn new(volume: Arc<Volume>, map: M, len: u64, facts: Facts) -> Self {
+        Disk { volume, map, len, facts }
     }
 
     fn run_at(&self, offset: u64, most: u64) -> Result<Run> {
-        let volume = &self.volume;
-        let run = self.mapping.run_at(&volume.header, &volume.tables, offset, most);
-        run.map_err(|e| e.met_in(&volume.name))
+        self.map.run_at(offset, most).map_err(|e| e.met_in(&self.volume.name))
     }
 }
 
@@ -79,8 +106,7 @@ impl Volume {
         let held = len.min(self.file.len().saturating_sub(offset));
         let mut packed = vec![0; held as usize];
         if held == 0 {
-            in_range(self.file.len(), offset, 1)
-                .map_err(|e| cut(&*self.file, e, "a compressed cluster", offset).in_path(&self.name))?;
+            holds(&*self.file, "a compressed cluster", offset, 1).map_err(|e| e.in_path(&self.name))?;
         }
         self.file.read_at(&mut packed, offset).map_err(|e| as_a_whole(e).met_in(&self.name))?;
         Ok(packed)
@@ -89,7 +115,7 @@ impl Volume {
     /// Reads `buf` from the compressed cluster that covers `offset` of the disk.
     fn compressed(&self, buf: &mut [u8], (at, len): (u64, u64), offset: u64) -> Result<()> {
         let named = |e: Error| e.met_in(&self.name).at(at);
-        let cluster = self.header.geometry.cluster();
+        let cluster = self.cluster;
         if buf.len() as u64 == cluster {
             return self.unpacker.unpack(&self.packed(at, len)?, buf).map_err(named);
         }
@@ -140,7 +166,7 @@ fn after(error: Error, done: usize) -> Error {
     }
 }
 
-impl Source for Reader {
+impl<M: Map> Source for Disk<M> {
     fn len(&self) -> u64 {
         self.len
     }
@@ -169,7 +195,15 @@ impl Source for Reader {
 
     fn extent_at(&self, offset: u64) -> Result<Extent> {
         in_range(self.len, offset, 1)?;
-        let run = self.run_at(offset, self.len - offset)?;
+        let run = match self.run_at(offset, self.len - offset) {
+            // Told by whoever reads it: one bad entry must not hide the rest.
+            Err(e) if e.kind() == Kind::Corrupt => {
+                let cluster = self.volume.cluster;
+                let end = (offset / cluster + 1).saturating_mul(cluster).min(self.len);
+                return Ok(Extent::new(offset, end - offset, State::Data));
+            }
+            run => run?,
+        };
         let found = |state| Ok(Extent::new(offset, run.len, state));
         match (run.cluster, &self.volume.backing) {
             (Cluster::Absent, Some(backing)) if offset < backing.len() => {
@@ -214,7 +248,7 @@ impl Source for Reader {
     }
 
     fn shape(&self) -> Shape {
-        let unit = self.volume.header.geometry.cluster().max(64 << 10) as u32;
+        let unit = self.volume.cluster.max(64 << 10) as u32;
         Shape { unit, ..Shape::default() }
     }
 
