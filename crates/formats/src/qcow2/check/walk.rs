@@ -76,7 +76,7 @@ impl Check {
         }
         let host = entry & OFFSET;
         let zero = entry & ZERO != 0;
-        if zero && (header.version < 3 || geometry.extended) {
+        if zero && header.version < 3 {
             self.findings.damage(
                 "an entry of an L2 table has the flag for zeros, which this image cannot have".into(),
                 at,
