@@ -31,7 +31,7 @@ pub enum Iv {
 }
 
 enum Key {
-    Short(Aes128),
+    Short(Box<Aes128>),
     Long(Box<Aes256>),
 }
 
@@ -39,7 +39,7 @@ impl Key {
     fn new(key: &[u8]) -> Result<Self> {
         let wrong = |_| Error::unsupported("encryption: a key that is no key of AES");
         match key.len() {
-            16 => Aes128::new_from_slice(key).map(Key::Short).map_err(wrong),
+            16 => Aes128::new_from_slice(key).map(|key| Key::Short(Box::new(key))).map_err(wrong),
             _ => Aes256::new_from_slice(key).map(|key| Key::Long(Box::new(key))).map_err(wrong),
         }
     }
@@ -134,7 +134,7 @@ impl SectorCipher {
             *kept = tweak.to_le_bytes().into();
             mix(block, kept);
             // Multiplied by x modulo x^128 + x^7 + x^2 + x + 1.
-            tweak = tweak << 1 ^ (tweak >> 127) * 0x87;
+            tweak = (tweak << 1) ^ ((tweak >> 127) * 0x87);
         }
         self.key.decrypt(blocks);
         for (block, tweak) in blocks.iter_mut().zip(&tweaks) {

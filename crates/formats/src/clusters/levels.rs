@@ -46,7 +46,7 @@ impl<D: Fn(u64) -> std::result::Result<Cluster, &'static str> + Send + Sync> Map
             return Ok(Run { cluster: Cluster::Absent, len: (absent.saturating_mul(span) - into).min(most) });
         }
         let table = entries.first().map_or(0, |e| self.order.number(*e));
-        if table % self.alignment != 0 || table > i64::MAX as u64 {
+        if !table.is_multiple_of(self.alignment) || table > i64::MAX as u64 {
             let what = format!("entry {index} of the L1 table points to {table}, where no table can be");
             return Err(Error::corrupt(what).at(self.l1_offset + index * 8));
         }

@@ -65,7 +65,7 @@ pub(super) fn open(opened: Arc<Opened>, bitmap: Bitmap, believed: bool, disk: Ma
         }
         let cluster = opened.header.geometry.cluster();
         let needed = len.div_ceil(1 << bitmap.granularity_bits).div_ceil(8).div_ceil(cluster);
-        if needed > bitmap.entries.into() || bitmap.table % cluster != 0 || bitmap.table > i64::MAX as u64 {
+        if needed > bitmap.entries.into() || !bitmap.table.is_multiple_of(cluster) || bitmap.table > i64::MAX as u64 {
             let what = format!("the bitmap {:?} has a table that does not fit the disk", bitmap.name);
             return Err(failed(Error::corrupt(what)));
         }
@@ -100,7 +100,7 @@ impl Marked {
             let same = entries.iter().take_while(|e| u64::from_be_bytes(**e) & (OFFSET | ONES) == first & ONES).count();
             return Ok((first & ONES != 0, end((index + same as u64) * cluster * 8)));
         }
-        if host % cluster != 0 {
+        if !host.is_multiple_of(cluster) {
             return Err(Error::corrupt("an entry of a bitmap table points to no cluster").at(at));
         }
         // In words of 64 bits, since that is what is read; clusters are whole numbers of them.

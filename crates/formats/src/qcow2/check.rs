@@ -98,7 +98,7 @@ impl Check {
             let (block, reserved) = (entry & !0x1ff, entry & 0x1ff);
             if reserved != 0 {
                 self.findings.damage(format!("entry {index} of the refcount table has reserved bits set"), at, None);
-            } else if block % cluster != 0 {
+            } else if !block.is_multiple_of(cluster) {
                 self.findings.damage(
                     format!("refcount block {index} begins at {block}, which is no cluster"),
                     at,
@@ -135,7 +135,7 @@ impl Check {
         let cluster = header.geometry.cluster();
         let mut distinct: HashMap<L1, u32> = HashMap::new();
         for l1 in all {
-            if l1.offset % cluster != 0 {
+            if !l1.offset.is_multiple_of(cluster) {
                 let what = format!("the L1 table at {} does not begin at a cluster", l1.offset);
                 self.findings.damage(what, l1.offset, None);
                 continue;
@@ -168,7 +168,7 @@ impl Check {
                     return Err(Error::limit("more L2 tables than can be checked"));
                 }
                 self.region(table, cluster, "an L2 table", times);
-                if table % cluster != 0 {
+                if !table.is_multiple_of(cluster) {
                     let what = format!("entry {index} of an L1 table points to {table}, which is no cluster");
                     self.findings.damage(what, l1.offset + index * 8, None);
                 }
@@ -212,7 +212,7 @@ impl Check {
             nonzero(&*file, bitmap.table, len, 8, &mut |index, entry, _| {
                 let host = entry & OFFSET;
                 let reserved = entry & !OFFSET & !bitmap::ONES != 0 || (host != 0 && entry & bitmap::ONES != 0);
-                if reserved || host % cluster != 0 {
+                if reserved || !host.is_multiple_of(cluster) {
                     let what = format!("entry {index} of the table of bitmap {:?} is not valid", bitmap.name);
                     self.findings.damage(what, bitmap.table + index * 8, None);
                 } else if host != 0 {
@@ -247,7 +247,7 @@ impl Check {
         nonzero(&*file, table.0, table.1, 8, &mut |index, entry, _| {
             let block = entry & !0x1ff;
             let first = index.saturating_mul(geometry.counts());
-            if block == 0 || block % cluster != 0 || !self.found.reaches(first, first + geometry.counts()) {
+            if block == 0 || !block.is_multiple_of(cluster) || !self.found.reaches(first, first + geometry.counts()) {
                 return Ok(());
             }
             nonzero(&*file, block, cluster, 8, &mut |word, bits, _| {

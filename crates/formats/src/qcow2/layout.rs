@@ -281,7 +281,7 @@ impl Header {
             ("refcount table", self.refcount_table_offset, 48),
             ("snapshot table", self.snapshots_offset, 64),
         ] {
-            if offset % cluster != 0 || offset > i64::MAX as u64 {
+            if !offset.is_multiple_of(cluster) || offset > i64::MAX as u64 {
                 return corrupt(format!("the {what} begins at {offset}, which is no cluster"), at);
             }
         }
@@ -353,7 +353,7 @@ impl Header {
         let host = entry & OFFSET;
         // With a data file a cluster may lie at its very start.
         let held = host != 0 || (self.data_file_is_used() && entry & COPIED != 0);
-        if held && host % self.geometry.cluster() != 0 {
+        if held && !host.is_multiple_of(self.geometry.cluster()) {
             return Err("lies at no multiple of the cluster size");
         }
         if self.geometry.extended {

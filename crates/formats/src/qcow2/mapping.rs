@@ -29,7 +29,7 @@ impl Mapping {
             let absent = entries.iter().take_while(|e| u64::from_be_bytes(**e) & OFFSET == 0).count() as u64;
             return Ok(Run { cluster: Cluster::Absent, len: (absent.saturating_mul(span) - into).min(most) });
         }
-        if l2_offset % geometry.cluster() != 0 {
+        if !l2_offset.is_multiple_of(geometry.cluster()) {
             let what = format!("entry {index} of the L1 table points to {l2_offset}, which is no cluster");
             return Err(Error::corrupt(what).at(self.l1_offset + index * 8));
         }

@@ -211,7 +211,7 @@ fn open_snapshot(opened: Arc<Opened>, snapshot: &Snapshot, len: u64) -> OpenPart
     let len = snapshot.len.unwrap_or(len);
     Box::new(move || {
         let corrupt = |what: &str| Error::corrupt(what).in_path(opened.name()).at(mapping.l1_offset);
-        if mapping.l1_offset % opened.header.geometry.cluster() != 0 || len > i64::MAX as u64 {
+        if !mapping.l1_offset.is_multiple_of(opened.header.geometry.cluster()) || len > i64::MAX as u64 {
             return Err(corrupt("the L1 table of a snapshot begins at no cluster, or is of no disk"));
         }
         let needed = len.div_ceil(opened.header.geometry.l2_span());

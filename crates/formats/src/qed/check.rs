@@ -84,7 +84,7 @@ impl Check<'_> {
     fn take(&mut self, offset: u64, clusters: u64, what: &str, at: u64, touches: Option<(u64, u64)>) -> bool {
         let cluster = self.header.cluster;
         let first = offset / cluster;
-        if offset % cluster != 0 || first + clusters > self.clusters {
+        if !offset.is_multiple_of(cluster) || first + clusters > self.clusters {
             self.findings.damage(format!("{what} lies at {offset}, where none can be"), at, touches);
             return false;
         }

@@ -79,11 +79,11 @@ impl Header {
         if !self.table.is_power_of_two() || self.table > 16 {
             return corrupt(format!("tables of {} clusters; they have 1 to 16", self.table), 8);
         }
-        let most = self.span().checked_mul(self.entries()).unwrap_or(u64::MAX);
-        if self.size > most || self.size > i64::MAX as u64 || self.size % SECTOR != 0 {
+        let most = self.span().saturating_mul(self.entries());
+        if self.size > most || self.size > i64::MAX as u64 || !self.size.is_multiple_of(SECTOR) {
             return corrupt(format!("a disk of {} bytes; tables of this size map {most}", self.size), 48);
         }
-        if self.l1_offset % self.cluster != 0 || self.l1_offset < self.header.max(1) * self.cluster {
+        if !self.l1_offset.is_multiple_of(self.cluster) || self.l1_offset < self.header.max(1) * self.cluster {
             return corrupt(format!("the L1 table begins at {}, where no table can be", self.l1_offset), 40);
         }
         holds(file, "the L1 table", self.l1_offset, self.table * self.cluster)
@@ -116,7 +116,9 @@ pub(super) fn decode(cluster: u64, entry: u64) -> std::result::Result<Cluster, &
     match entry {
         0 => Ok(Cluster::Absent),
         ZERO => Ok(Cluster::Zero),
-        host if host % cluster != 0 || host > i64::MAX as u64 => Err("lies at no multiple of the cluster size"),
+        host if !host.is_multiple_of(cluster) || host > i64::MAX as u64 => {
+            Err("lies at no multiple of the cluster size")
+        }
         host => Ok(Cluster::At(host)),
     }
 }

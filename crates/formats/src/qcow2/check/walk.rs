@@ -93,7 +93,7 @@ impl Check {
             }
             return Ok(());
         }
-        if host % cluster != 0 {
+        if !host.is_multiple_of(cluster) {
             let what = format!("a cluster of the disk lies at {host}, which is no cluster of the file");
             self.findings.damage(what, at, touches);
         }

@@ -110,7 +110,7 @@ pub(super) struct Plan {
     pub(super) size: u64,
 }
 
-fn word<'a, T: Copy>(options: &'a Options, name: &str, values: &[(&str, T)]) -> Result<Option<T>> {
+fn word<T: Copy>(options: &Options, name: &str, values: &[(&str, T)]) -> Result<Option<T>> {
     let Some(given) = options.get(name) else { return Ok(None) };
     let found = values.iter().find(|(value, _)| *value == given).map(|(_, t)| *t);
     found.map(Some).ok_or_else(|| {
@@ -220,10 +220,10 @@ impl Plan {
         if self.backing.is_some() && (placed || self.data_file_raw) {
             return refused("an image on a backing file goes with neither preallocation nor data_file_raw");
         }
-        if let Some(name) = &self.data_file {
-            if name.is_empty() || name.contains(['/', '\0']) || *name == request.name {
-                return refused("--option data_file: it takes the name of another file in the folder of the image");
-            }
+        if let Some(name) = &self.data_file
+            && (name.is_empty() || name.contains(['/', '\0']) || *name == request.name)
+        {
+            return refused("--option data_file: it takes the name of another file in the folder of the image");
         }
         if self.l1_entries() * 8 > L1_BYTES {
             return Err(Error::usage(format!(
