@@ -11,12 +11,14 @@ use tintype_core::{Body, Error, Format, Image, OpenRequest, PROBE_HEAD, PROBE_TA
 mod clusters;
 pub mod ewf;
 pub mod gzip;
+pub mod ova;
 pub mod packed;
 pub mod qcow;
 pub mod qcow2;
 pub mod qed;
 pub mod raw;
 pub mod split;
+pub mod vmdk;
 pub mod xz;
 pub mod zip;
 pub mod zstd;
@@ -36,6 +38,8 @@ pub static FORMATS: &[&Format] = &[
     &qcow2::FORMAT,
     &qcow::FORMAT,
     &qed::FORMAT,
+    &vmdk::FORMAT,
+    &ova::FORMAT,
     &split::FORMAT,
     &raw::FORMAT,
 ];
