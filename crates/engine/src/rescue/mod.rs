@@ -11,6 +11,7 @@
 //! See `passes` for their order.
 
 mod afresh;
+mod areas;
 mod begin;
 mod commands;
 mod commit;

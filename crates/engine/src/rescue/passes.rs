@@ -146,6 +146,8 @@ pub struct Rescue<'a> {
     // Good bytes and failures of the sweep.
     pub(super) swept: u64,
     pub(super) sweep_hits: u64,
+    // Whether what nothing is to be expected of is tried as well.
+    pub(super) thorough: bool,
 }
 
 impl<'a> Rescue<'a> {
@@ -165,12 +167,29 @@ impl<'a> Rescue<'a> {
             isolated: Yield::expecting(0.5, 1.0),
             swept: 0,
             sweep_hits: 0,
+            thorough: false,
         }
     }
 
     /// Makes all passes of the plan over what is meant: the ledger's domain may be another at the next call, and what was learned stays.
     pub fn run(&mut self) -> Result<()> {
-        for pass in self.plan.passes.clone() {
+        let all = self.plan.passes.clone();
+        if !self.plan.exhaustive {
+            return self.make(&all);
+        }
+        // What promises something first: trying all the rest costs most of the failures.
+        let (first, last): (Vec<Pass>, Vec<Pass>) =
+            all.iter().partition(|pass| !matches!(pass, Pass::Retry | Pass::Rest));
+        let mut rest: Vec<Pass> = first.iter().copied().filter(|p| matches!(p, Pass::Enclose | Pass::Scrape)).collect();
+        rest.extend(last);
+        self.thorough = false;
+        self.make(&first)?;
+        self.thorough = true;
+        self.make(&rest)
+    }
+
+    fn make(&mut self, passes: &[Pass]) -> Result<()> {
+        for pass in passes.iter().copied() {
             self.drive.pass(pass, &self.ledger)?;
             match pass {
                 Pass::Copy => self.copy()?,
