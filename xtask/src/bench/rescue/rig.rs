@@ -54,7 +54,9 @@ pub type Before = (&'static str, Option<String>);
 impl Rig {
     /// The rig beside the checkout, its fault drive compiled into `folder`.
     pub fn new(folder: &Path) -> Result<Self, String> {
-        let scripts = crate::root().parent().map(|p| p.join("shared/rigs/rescue")).filter(|p| p.exists());
+        // Beside the checkout, or beside what a worktree of it lies in.
+        let mut beside = crate::root().ancestors().skip(1).map(|p| p.join("shared/rigs/rescue"));
+        let scripts = beside.find(|p| p.exists());
         let scripts = scripts.ok_or("the models need the project's rig: ../shared/rigs/rescue is not there")?;
         std::fs::create_dir_all(folder.join("mnt")).map_err(|e| format!("{}: {e}", folder.display()))?;
         let program = folder.join("faultdisk");
