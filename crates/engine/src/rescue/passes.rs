@@ -177,11 +177,15 @@ impl<'a> Rescue<'a> {
         if !self.plan.exhaustive {
             return self.make(&all);
         }
-        // What promises something first: trying all the rest costs most of the failures.
-        let (first, last): (Vec<Pass>, Vec<Pass>) =
-            all.iter().partition(|pass| !matches!(pass, Pass::Retry | Pass::Rest));
-        let mut rest: Vec<Pass> = first.iter().copied().filter(|p| matches!(p, Pass::Enclose | Pass::Scrape)).collect();
-        rest.extend(last);
+        // What promises something first: trying all the rest costs most of the failures. But who wants everything tried again once, and no
+        // more, has that.
+        let promising = |pass: &&Pass| match pass {
+            Pass::Retry => self.plan.retries > 1,
+            other => **other != Pass::Rest,
+        };
+        let first: Vec<Pass> = all.iter().filter(promising).copied().collect();
+        let again = |pass: &&Pass| matches!(pass, Pass::Enclose | Pass::Scrape | Pass::Retry | Pass::Rest);
+        let rest: Vec<Pass> = all.iter().filter(again).copied().collect();
         self.thorough = false;
         self.make(&first)?;
         self.thorough = true;

@@ -19,8 +19,13 @@ impl Rescue<'_> {
         let mut on = Yield::expecting(0.5, 8.0);
         for round in 0..self.plan.retries {
             let mut failed = Vec::new();
-            for status in [Status::Bad, Status::NonScraped] {
-                for range in self.ledger.all(status) {
+            // What was not tried alone is a part of a unit whose other sectors failed: those first, and if one comes it follows.
+            let statuses: &[Status] = match self.thorough {
+                true => &[Status::Bad, Status::NonScraped],
+                false => &[Status::Bad],
+            };
+            for status in statuses {
+                for range in self.ledger.all(*status) {
                     self.cut(range, &mut failed);
                 }
             }
