@@ -183,11 +183,7 @@ impl Bench<'_> {
             peers.push(play(&name, &words)?);
         }
         self.judge(&mut rows, &ours, &peers);
-        for peer in &peers {
-            for ours in [&ours, &all] {
-                rows.push(curve_row(ours, peer));
-            }
-        }
+        rows.extend([&ours, &all].map(|ours| curve_row(ours, &peers)));
         Ok(rows)
     }
 
@@ -294,18 +290,27 @@ fn best(peers: &[Side], what: impl Fn(&Side) -> Option<f64>) -> Option<(f64, &st
     all.min_by(|a, b| a.0.total_cmp(&b.0))
 }
 
-fn curve_row(ours: &Side, peer: &Side) -> Row {
-    let Behind { points, count, first, last, worst, at, beyond } = ours.curve.behind(&peer.curve);
-    let mut text = match first {
-        None => format!("never less at {points} points"),
-        Some(first) => {
-            format!("less at {count} of {points} points, {first} to {last}; at most {worst} bytes, after {at}")
+/// At every number of failed reads past 90 %, and beside every setting: is less there?
+fn curve_row(ours: &Side, peers: &[Side]) -> Row {
+    let (mut points, mut text) = (0, String::new());
+    let mut never = true;
+    for peer in peers {
+        let Behind { points: compared, count, first, last, worst, at, beyond } = ours.curve.behind(&peer.curve);
+        points += compared;
+        let name = &peer.name;
+        if let Some(first) = first {
+            never = false;
+            text += &format!("; {name}: less at {count}, {first} to {last}, at most {worst} bytes, after {at}");
         }
-    };
-    if beyond > 0 {
-        text += &format!("; the peer goes on for {beyond} bytes more");
+        if beyond > 0 {
+            text += &format!("; {name} goes on for {beyond} bytes");
+        }
     }
-    Row::said(&format!("bytes past 90 %: {}", ours.name), &format!("{text} | {} | |", peer.name), Some(count == 0))
+    let measure = format!("bytes past 90 %: {}", ours.name);
+    let settings = peers.len();
+    let text =
+        format!("{points} points beside {settings} settings{}{text} | | |", if never { ": never less" } else { "" });
+    Row::said(&measure, &text, Some(never))
 }
 
 /// `1.27` of `GNU ddrescue 1.27`.
