@@ -47,7 +47,9 @@ fn request(extension: &str, data: &[u8]) -> OpenRequest {
 fn read(image: &Image) {
     walk(&*image.disk);
     for part in image.parts.iter().take(20) {
-        walk(&*part.source);
+        if let Ok(source) = (part.open)() {
+            walk(&*source);
+        }
     }
 }
 

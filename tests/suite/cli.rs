@@ -17,6 +17,7 @@ tintype_tests::topic! {
     from_overrides_the_content: [Tool("gzip")],
     an_unknown_extension_is_refused: [],
     an_existing_target_is_left_alone: [],
+    an_empty_image_is_created: [],
     force_replaces_the_target: [],
     the_source_as_target_is_refused: [],
     a_finished_command_says_so: [],
@@ -34,8 +35,8 @@ tintype_tests::topic! {
     completions_and_man_pages_come_out: [],
 }
 
-const VERBS: [&str; 11] =
-    ["devices", "info", "image", "rescue", "verify", "convert", "restore", "clone", "compare", "hash", "map"];
+const VERBS: [&str; 12] =
+    ["devices", "info", "image", "rescue", "verify", "convert", "create", "restore", "clone", "compare", "hash", "map"];
 
 fn help_names_every_verb() {
     let out = ours(&[&"--help"]).ok().out();
@@ -212,6 +213,23 @@ fn an_unknown_extension_is_refused() {
     assert_eq!(scratch.names(), ["d.img"]);
     ours(&[&"image", &disk, &scratch.join("o.xyzzy"), &"--to", &"raw"]).ok();
     assert_same(&disk, scratch.join("o.xyzzy"));
+}
+
+fn an_empty_image_is_created() {
+    let scratch = Scratch::new();
+    let (image, evidence, overlay) = (scratch.join("empty.img"), scratch.join("x.E01"), scratch.join("x.img"));
+    let json = ours(&[&"create", &image, &"--size", &"3MiB", &"--json"]).ok().json();
+    assert_eq!((&json["size"], &json["format"]), (&(3 << 20).into(), &"raw".into()), "{json}");
+    assert_eq!(read(&image), vec![0; 3 << 20]);
+    ours(&[&"create", &image, &"--size", &"1MiB"]).exits(2);
+    assert_eq!(read(&image).len(), 3 << 20);
+    ours(&[&"create", &image, &"--size", &"1MiB", &"--force"]).ok();
+    assert_eq!(read(&image).len(), 1 << 20);
+    // An overlay needs a format that knows backing files; evidence is made of something.
+    ours(&[&"create", &overlay, &"--backing", &image]).exits(2);
+    ours(&[&"create", &evidence, &"--size", &"1MiB"]).exits(2);
+    ours(&[&"create", &overlay]).exits(2);
+    assert_eq!(scratch.names(), ["empty.img"]);
 }
 
 fn an_existing_target_is_left_alone() {

@@ -12,6 +12,8 @@ tintype_tests::topic! {
     what_the_drive_says_is_understood: [Long, Tool("qemu-system-x86_64"), Tool("sg_raw"), Tool("apt-get")],
     unplugged_and_plugged_in_again: [Long, Tool("qemu-system-x86_64"), Tool("sg_raw"), Tool("apt-get")],
     a_drive_that_hangs_is_brought_back: [Long, Tool("qemu-system-x86_64"), Tool("sg_raw"), Tool("apt-get")],
+    suspect_reads_of_drives_that_know_none:
+        [Long, Tool("qemu-system-x86_64"), Tool("sg_raw"), Tool("apt-get"), Tool("sg_opcodes")],
     settings_are_put_back: [Long, Tool("qemu-system-x86_64"), Tool("sg_raw"), Tool("apt-get"), Tool("nvme")],
     reset_three_times: [Long, Tool("qemu-system-x86_64"), Tool("sg_raw"), Tool("apt-get"), Tool("mkfs.ext4")],
 }
@@ -173,6 +175,56 @@ fn what_the_drive_says_is_understood() {
     let smart = drive.unwrap_or_default()["smart"].clone();
     assert!(logs.contains(&format!("Current temperature = {} C", smart["temperature"])), "{logs} {smart}");
     assert_eq!(smart["failing"], false);
+}
+
+fn suspect_reads_of_drives_that_know_none() {
+    let scratch = Scratch::new();
+    let (bytes, sata) = backing(&scratch, "sata", 950);
+    let (_, nvme) = backing(&scratch, "nvme", 951);
+    let (_, virtio) = backing(&scratch, "virtio", 952);
+    let bad = vec![7, 10_000];
+    let mut guest = Guest::boot(vec![
+        GuestDrive { bad: bad.clone(), ..GuestDrive::new(Bus::Ahci, &sata, "SATALONG") },
+        GuestDrive::new(Bus::Nvme, &nvme, "NVMELONG"),
+        GuestDrive::new(Bus::Virtio, &virtio, "VIRTIOLONG"),
+    ]);
+    // Where there is nothing to ask with, that is said before anything is read.
+    for (serial, why) in [("NVMELONG", "NVMe drives have none"), ("VIRTIOLONG", "takes no commands")] {
+        let path = guest.path_of(serial);
+        let said = guest.sh(&format!("tintype rescue {path} /tmp/n.img --suspect-reads"));
+        assert!(said.status == 3 && said.err.contains(why), "{serial}: {} {}", said.status, said.err);
+        assert_eq!(guest.sh("ls /tmp/n.img /tmp/n.img.map").out, b"", "{serial}");
+    }
+    // QEMU's SATA disk refuses READ LONG: that is found out, and everything else is as without.
+    let path = guest.path_of("SATALONG");
+    let said = guest.sh(&format!("tintype rescue {path} /tmp/t.img --json --suspect-reads=image"));
+    assert_eq!(said.status, 1, "{}", said.err);
+    for words in ["counts as not rescued", "ATA READ LONG is not used"] {
+        assert!(said.err.contains(words), "{words}: {}", said.err);
+    }
+    assert_eq!(sectors(&said.json()["bad"]), bad.iter().copied().collect());
+    assert_eq!(said.json()["suspect"], serde_json::json!([]));
+    let (map, image) = (guest.ok("cat /tmp/t.img.map").text(), guest.ok("cat /tmp/t.img").out);
+    assert_eq!(check_map(&map, &image, &bytes), bad.into_iter().collect());
+    guest.ok("rm /tmp/t.*");
+    // scsi_debug has neither READ LONG, by its own word, nor takes mode page 01h.
+    let (path, _) = scsi_debug(&mut guest, "opts=2 medium_error_start=0x1234 medium_error_count=10");
+    let known = guest.ok(&format!("sg_opcodes {path}")).text();
+    assert!(known.contains("Read(10)") && !known.contains("Read long"), "{known}");
+    guest.ok(&format!("dd if=/dev/urandom of={path} bs=1M count=16; sync"));
+    let said = guest.sh(&format!("tintype rescue {path} /tmp/t.img --json --suspect-reads --prepare"));
+    assert_eq!(said.status, 1, "{}", said.err);
+    assert!(said.err.contains("(TB) is not used") && said.err.contains("READ LONG is not used"), "{}", said.err);
+    assert_eq!(sectors(&said.json()["bad"]), (0x1234..0x1234 + 10).collect(), "{}", said.err);
+    assert_eq!((&said.json()["suspect"], &said.json()["suspect_reads"]), (&serde_json::json!([]), &0.into()));
+    // What it says of them in its own numbers is kept.
+    let failures = said.json()["failures"].clone();
+    assert_eq!(
+        (&failures[0]["failure"], &failures[0]["said"]),
+        (&"medium".into(), &"sense 3/11/00".into()),
+        "{failures}"
+    );
+    assert_eq!(guest.sh("ls /tmp/t.img.map.suspect /tmp/t.img.map.suspect.img").out, b"");
 }
 
 fn unplugged_and_plugged_in_again() {

@@ -16,6 +16,7 @@ tintype_tests::topic! {
     ddrescue_begins_and_we_go_on: [Loop, Fuse, Tool("nbdfuse"), Tool("nbdkit"), Tool("ddrescue")],
     we_begin_and_ddrescue_goes_on: [Loop, Fuse, Tool("nbdfuse"), Tool("nbdkit"), Tool("ddrescue"), Tool("ddrescuelog")],
     what_was_left_follows_into_an_e01: [Loop, Fuse, Tool("nbdfuse"), Tool("nbdkit"), Tool("ewfinfo")],
+    why_reads_failed_is_told: [Loop, Fuse, Tool("nbdfuse"), Tool("nbdkit")],
     another_drive_is_refused: [],
     an_image_without_its_map_is_refused: [],
     a_map_without_its_image_is_refused: [],
@@ -252,6 +253,34 @@ fn what_was_left_follows_into_an_e01() {
     assert_eq!(json["extents"]["bad"], bad_sectors().len() * 512, "{json}");
     let said = tool("ewfinfo", &[&e01]).ok().out();
     assert!(said.contains("Read errors during acquiry"), "{said}");
+}
+
+fn why_reads_failed_is_told() {
+    let scratch = Scratch::new();
+    let (_, drive) = drive(&scratch, &bad());
+    let (image, map) = (scratch.join("t.img"), scratch.join("t.map"));
+    let json = ours(&[&"rescue", &drive.path(), &image, &map, &"--exhaustive", &"--json"]).exits(1).json();
+    let failures = json["failures"].as_array().unwrap();
+    let sum = |field: &str| failures.iter().map(|f| f[field].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(sum("bytes"), bad_sectors().len() as u64 * 512, "{json}");
+    // What the kernel says of a loop device whose file cannot be read.
+    let said = std::io::Error::from_raw_os_error(5).to_string();
+    assert!(failures.iter().all(|f| f["said"] == said.as_str()), "{json}");
+    let took: u64 = json["took"].as_object().unwrap().values().filter_map(serde_json::Value::as_u64).sum();
+    assert_eq!(json["rescued"], took, "{json}");
+    let text = ours(&[&"rescue", &drive.path(), &image, &map, &"--without", &"retry"]).exits(1).out();
+    assert!(text.contains(&said), "{text}");
+    // Range by range, from the journal; how often each was tried is what --retries asked for, and more.
+    let list = ours(&[&"map", &"list", &"--why", &map, &"--json"]).ok().json();
+    assert_eq!(sectors(&list["failed"]), bad_sectors());
+    let tries = |f: &serde_json::Value| f["tries"].as_u64().unwrap();
+    assert!(list["failed"].as_array().unwrap().iter().all(|f| tries(f) >= 3 && f["status"] == "-"), "{list}");
+    let text = ours(&[&"map", &"list", &"--why", &map]).ok().out();
+    assert_eq!(text.matches(&said).count(), list["ranges"].as_u64().unwrap() as usize, "{text}");
+    // A map that somebody else wrote has no journal.
+    let alone = scratch.file("alone.map", &read(&map));
+    let said = ours(&[&"map", &"list", &"--why", &alone]).exits(2).stderr;
+    assert!(said.contains("no journal beside it"), "{said}");
 }
 
 fn another_drive_is_refused() {

@@ -21,6 +21,7 @@ tintype_tests::topic! {
     a_nameless_drive_is_known_by_what_it_holds: [Loop],
     a_shorter_image_is_refused: [],
     zeros_become_holes: [],
+    what_is_suspect_outlives_a_kill: [],
 }
 
 const LEN: usize = 32 << 20;
@@ -326,5 +327,30 @@ fn zeros_become_holes() {
     std::fs::remove_file(scratch.join("t.img.map.journal")).unwrap();
     std::fs::write(&map, format!("0x0 ? 1\n0x0 0x{:x} ?\n", bytes.len())).unwrap();
     ours(&[&"rescue", &file, &image]).ok();
+    assert!(read(&image) == bytes);
+}
+
+fn what_is_suspect_outlives_a_kill() {
+    let scratch = Scratch::new();
+    let (mut bytes, _) = backing(&scratch, 318);
+    bytes[4 << 20..7 << 20].fill(0);
+    let (disk, used) = (scratch.file("disk", &bytes), scratch.join("used.map"));
+    std::fs::write(&used, format!("0 + 1\n0 {LEN:#x} +\n")).unwrap();
+    let (image, map) = (scratch.join("t.img"), scratch.join("t.map"));
+    let list = scratch.join("t.map.suspect");
+    let mut running = ours(&[&"rescue", &disk, &image, &map, &"-q", &"--expect", &used, &"--max-rate", &"3M"]).start();
+    let seen = Deadline::after(60).poll(|| (running.ended().is_some() || list.exists()).then_some(()));
+    assert!(seen.is_some() && running.ended().is_none(), "it is written down while the run goes on");
+    running.kill();
+    assert_eq!(running.wait().code(), None);
+    let said: serde_json::Value = serde_json::from_slice(&read(&list)).unwrap();
+    let (first, rest) = said["extent_list"].as_array().and_then(|l| l.split_first()).unwrap();
+    let (offset, len) = (first["offset"].as_u64().unwrap(), first["len"].as_u64().unwrap());
+    assert!(offset == 4 << 20 && len >= 1 << 20 && offset + len <= 7 << 20 && rest.is_empty(), "{said}");
+    // The next run goes on with it, and does not forget what the one that was killed had found.
+    let json = ours(&[&"rescue", &disk, &image, &map, &"--expect", &used, &"--json"]).exits(1).json();
+    let all = serde_json::json!([{"offset": 4 << 20, "len": 3 << 20, "reason": "zeros_where_data_is"}]);
+    assert_eq!((&json["suspect"], &json["rescued"]), (&all, &LEN.into()));
+    assert!(json["reads"].as_u64() < Some(32), "it is not read again: {json}");
     assert!(read(&image) == bytes);
 }

@@ -3,7 +3,7 @@
 use crate::{
     Checkpoint, Compression, Entry, Error, Facts, Limits, Opener, OptionSpec, Options, Outlet, Result, Resumed,
 };
-use crate::{Shape, Sink, Source, States, Watch};
+use crate::{Secrets, Shape, Sink, Source, States, Watch};
 use std::sync::Arc;
 
 /// Opens an existing image.
@@ -62,6 +62,8 @@ pub struct Caps {
     pub compression: &'static [&'static str],
     /// Can be split into segments.
     pub split: bool,
+    /// Can stand on a backing file, so that only what differs from it is kept.
+    pub backing: bool,
     /// Can be begun without knowing the length.
     pub unknown_len: bool,
     /// Can be written to a stream (standard output): nothing is written twice or out of order.
@@ -108,6 +110,55 @@ pub struct OpenRequest {
     pub limits: Limits,
     /// Hears of long passes.
     pub watch: Arc<dyn Watch>,
+    /// Passphrases, asked for only when an image needs one.
+    pub secrets: Arc<dyn Secrets>,
+    /// The images that stand on this one, by name, the outermost first; empty for what a person named.
+    pub above: Vec<String>,
+}
+
+impl OpenRequest {
+    /// The name, as the opener knows it, of what this image calls `name`: relative to the folder of its own file.
+    ///
+    /// Names come out of files that nobody vouches for: `Denied` for what is no path at all (`json:`, `nbd:`, `ssh://`). What
+    /// may be reached is the opener's business.
+    pub fn beside(&self, name: &str) -> Result<String> {
+        let name = name.strip_prefix("file:").unwrap_or(name);
+        let scheme = name.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| {
+            scheme.len() > 1 && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-._".contains(&b))
+        });
+        if name.is_empty() || name.contains('\0') || scheme.is_some() {
+            let what = format!("the image stands on {name:?}, which is no path of a file; nothing else is opened");
+            return Err(Error::denied(what).in_path(&self.entry.name));
+        }
+        Ok(match self.entry.name.rsplit_once('/') {
+            Some((folder, _)) if !name.starts_with('/') => format!("{folder}/{name}"),
+            _ => name.to_owned(),
+        })
+    }
+
+    /// The file that this image calls `name`, for extents and data files.
+    pub fn open_beside(&self, name: &str) -> Result<Arc<dyn Source>> {
+        self.opener.open(&self.beside(name)?)
+    }
+
+    /// The request to open the image that this one stands on and calls `name`.
+    ///
+    /// `Corrupt` if that is this image or one that stands on it, `Limit` where the chain is longer than allowed, `Denied` and
+    /// `Io` as the opener says.
+    pub fn backing(&self, name: &str) -> Result<OpenRequest> {
+        let name = self.beside(name)?;
+        let mut above = self.above.clone();
+        above.push(self.entry.name.clone());
+        if above.contains(&name) {
+            let what = format!("the chain of backing files is a loop: it comes back to {name}");
+            return Err(Error::corrupt(what).in_path(&self.entry.name));
+        }
+        if above.len() >= self.limits.depth as usize {
+            let what = format!("the chain of backing files is longer than {} images", self.limits.depth);
+            return Err(Error::limit(what).in_path(&self.entry.name));
+        }
+        Ok(OpenRequest { entry: Entry::bytes(&*name, self.opener.open(&name)?), sidecars: None, above, ..self.clone() })
+    }
 }
 
 /// An image that was opened.
@@ -118,9 +169,11 @@ pub struct Image {
     pub disk: Arc<dyn Source>,
     /// Further disks inside it, by kind and name.
     pub parts: Vec<Part>,
+    /// The images that it stands on, the nearest first.
+    pub chain: Vec<Link>,
     /// How it is compressed, for people; empty if it is not.
     pub compression: String,
-    /// The files it consists of, in order.
+    /// The files it consists of, in order; not those of the images it stands on.
     pub files: Vec<String>,
     /// What is odd about it, short of an error.
     pub warnings: Vec<String>,
@@ -131,6 +184,40 @@ pub struct Image {
 }
 
 impl Image {
+    /// An image of one disk, in `files`, about which there is nothing else to say and whose checksums prove nothing.
+    pub fn new(variant: impl Into<String>, disk: Arc<dyn Source>, files: Vec<String>) -> Self {
+        Image {
+            variant: variant.into(),
+            disk,
+            parts: Vec::new(),
+            chain: Vec::new(),
+            compression: String::new(),
+            files,
+            warnings: Vec::new(),
+            damage: Vec::new(),
+            checksums: Checksums::None,
+        }
+    }
+
+    /// Puts the image under another one, which it is the backing file of: `name` and `format` are its own.
+    pub fn stand_on(&mut self, name: &str, format: &'static str, below: &Image) {
+        self.chain.push(Link {
+            name: name.to_owned(),
+            format,
+            variant: below.variant.clone(),
+            len: below.disk.len(),
+            files: below.files.clone(),
+        });
+        self.chain.extend(below.chain.iter().cloned());
+        self.warnings.extend(below.warnings.iter().cloned());
+        self.damage.extend(below.damage.iter().cloned());
+    }
+
+    /// Every file that its bytes may come from: its own, and those of the images it stands on.
+    pub fn all_files(&self) -> Vec<String> {
+        self.files.iter().chain(self.chain.iter().flat_map(|l| &l.files)).cloned().collect()
+    }
+
     /// What is odd or wrong about it, in words.
     pub fn notes(&self) -> Vec<String> {
         self.damage.iter().map(|f| f.what.clone()).chain(self.warnings.iter().cloned()).collect()
@@ -148,15 +235,35 @@ pub enum Checksums {
     None,
 }
 
+/// An image that another one stands on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its name, as the opener knows it.
+    pub name: String,
+    /// The name of its format.
+    pub format: &'static str,
+    /// Its variant, in the format's own words.
+    pub variant: String,
+    /// Its logical bytes.
+    pub len: u64,
+    /// Its files, in order.
+    pub files: Vec<String>,
+}
+
 /// A further disk inside an image.
 pub struct Part {
-    /// Its kind as in a locator: `snap`, `disk`, `vol`.
+    /// Its kind as in a locator: `snap`, `bitmap`, `disk`, `vol`.
     pub kind: &'static str,
     /// Its name.
     pub name: String,
-    /// Its bytes.
-    pub source: Arc<dyn Source>,
+    /// What is known about it, for people: a date, a size; may be empty.
+    pub note: String,
+    /// Makes its bytes readable: its tables are read only now.
+    pub open: OpenPart,
 }
+
+/// Opens a [`Part`]. Errors as those of [`Open`].
+pub type OpenPart = Box<dyn Fn() -> Result<Arc<dyn Source>> + Send + Sync>;
 
 /// What it takes to begin an image.
 #[derive(Clone)]
@@ -181,6 +288,30 @@ pub struct CreateRequest {
     pub digests: Vec<String>,
     /// In which order the outlet's files can be written.
     pub order: Order,
+    /// What the new image stands on; only for formats whose [`Caps::backing`] says so.
+    pub backing: Option<Backing>,
+}
+
+/// What a new image stands on. The sink's encoder compares with it and keeps only what differs; nothing put at all means
+/// that nothing differs.
+#[derive(Clone)]
+pub struct Backing {
+    /// Its name as the new image is to write it: relative to the image's folder, or absolute.
+    pub name: String,
+    /// The name of its format.
+    pub format: &'static str,
+    /// Its variant, in the format's own words.
+    pub variant: String,
+    /// Its bytes.
+    pub source: Arc<dyn Source>,
+    /// Whatever the format knows about it (identifiers that an overlay has to name), by snake_case name.
+    pub fields: std::collections::BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for Backing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Backing({}, {})", self.name, self.format)
+    }
 }
 
 /// In which order a file can be written.
@@ -246,5 +377,47 @@ impl Finding {
     pub fn touching(mut self, offset: u64, len: u64) -> Self {
         self.touches = Some((offset, len));
         self
+    }
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use crate::Kind;
+    use crate::testing::{MemoryOutlet, open_request};
+
+    #[test]
+    fn names_in_an_image_are_relative_to_its_folder_and_nothing_but_paths() {
+        let outlet = MemoryOutlet::new();
+        outlet.insert("vm/top", vec![1]);
+        let request = open_request(&outlet, "vm/top");
+        assert_eq!(request.beside("base").unwrap(), "vm/base");
+        assert_eq!(request.beside("../base").unwrap(), "vm/../base");
+        assert_eq!(request.beside("/abs/base").unwrap(), "/abs/base");
+        assert_eq!(request.beside("file:base").unwrap(), "vm/base");
+        for name in ["json:{}", "nbd:host:1", "ssh://host/a", "https://host/a", "", "a\0b"] {
+            assert_eq!(request.beside(name).unwrap_err().kind(), Kind::Denied, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_chain_ends() {
+        let outlet = MemoryOutlet::new();
+        for name in ["a", "b"] {
+            outlet.insert(name, vec![1]);
+        }
+        let a = open_request(&outlet, "a");
+        let b = a.backing("b").unwrap();
+        assert_eq!(b.above, ["a"]);
+        assert_eq!(b.backing("a").err().unwrap().kind(), Kind::Corrupt);
+        assert_eq!(a.backing("a").err().unwrap().kind(), Kind::Corrupt);
+        let mut deep = a;
+        for i in 0..deep.limits.depth {
+            outlet.insert(&format!("n{i}"), vec![1]);
+            match deep.backing(&format!("n{i}")) {
+                Ok(next) => deep = next,
+                Err(e) => return assert_eq!((e.kind(), i + 1), (Kind::Limit, deep.limits.depth)),
+            }
+        }
+        assert_eq!(deep.backing("b").err().unwrap().kind(), Kind::Limit);
     }
 }

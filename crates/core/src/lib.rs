@@ -29,6 +29,7 @@ pub mod mapfile;
 mod options;
 mod outlet;
 mod ranges;
+mod secrets;
 mod sink;
 mod source;
 #[cfg(feature = "testing")]
@@ -42,8 +43,8 @@ pub use error::{Error, Kind, Result};
 pub use extent::{Detail, Extent, State, States};
 pub use facts::{Case, Covers, Facts, Identity, StoredDigest};
 pub use format::{
-    Caps, Check, Checksums, Create, CreateRequest, Finding, Format, Image, Open, OpenRequest, Order, PROBE_HEAD,
-    PROBE_TAIL, Part, Probe, Resume, Severity,
+    Backing, Caps, Check, Checksums, Create, CreateRequest, Finding, Format, Image, Link, Open, OpenPart, OpenRequest,
+    Order, PROBE_HEAD, PROBE_TAIL, Part, Probe, Resume, Severity,
 };
 pub use limits::Limits;
 pub use locator::{Locator, PartName, Place};
@@ -51,6 +52,7 @@ pub use map::ExtentMap;
 pub use options::{Compression, OptionSpec, Options, human_size, parse_size};
 pub use outlet::{File, Outlet, PARTIAL, Partial, Stored, TAKEN};
 pub use ranges::RangeMap;
+pub use secrets::{NoSecrets, Secrets};
 pub use sink::{Checkpoint, Coded, CodedChunk, Encoder, Feed, Piece, PieceBody, Resumed, Seal, Sink, Written};
 pub use source::{Extents, Shape, Source, extents, in_range};
 pub use watch::{Event, Silent, Standing, Watch};

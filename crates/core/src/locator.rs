@@ -35,9 +35,9 @@ pub enum Place {
 pub enum PartName {
     /// `#p2`: a partition by its number.
     Partition(u32),
-    /// `#snap=NAME`, `#vol=NAME`, `#disk=NAME`.
+    /// `#snap=NAME`, `#bitmap=NAME`, `#vol=NAME`, `#disk=NAME`.
     Named {
-        /// `snap`, `vol` or `disk`.
+        /// `snap`, `bitmap`, `vol` or `disk`.
         kind: String,
         /// The name after `=`.
         name: String,
@@ -99,7 +99,7 @@ fn parse_part(tail: &str) -> Option<PartName> {
         return Some(PartName::Partition(number));
     }
     let (kind, name) = tail.split_once('=')?;
-    (matches!(kind, "snap" | "vol" | "disk") && !name.is_empty())
+    (matches!(kind, "snap" | "bitmap" | "vol" | "disk") && !name.is_empty())
         .then(|| PartName::Named { kind: kind.to_owned(), name: name.to_owned() })
 }
 

@@ -27,6 +27,13 @@ pub trait File: Send + Sync {
         self.len()
     }
 
+    /// Takes room for the range on the medium, without changing what is read there; the file grows where needed. Where the file
+    /// system cannot, nothing is taken.
+    fn allocate(&self, offset: u64, len: u64) -> Result<()> {
+        let end = offset.checked_add(len).ok_or_else(|| Error::usage("a range beyond every file").at(offset))?;
+        if end > self.len()? { self.set_len(end) } else { Ok(()) }
+    }
+
     /// Asks for the range to be written to the medium soon, without waiting for it.
     fn write_soon(&self, offset: u64, len: u64) {
         let _ = (offset, len);

@@ -97,6 +97,8 @@ pub trait Sink: Send {
         Ok(None)
     }
 
+    /// A sink on a backing file that got nothing at all holds what that file holds: an empty overlay is made so.
+    ///
     /// Writes what comes last, makes everything durable, and says what was written. The files keep the names the
     /// outlet gave them.
     fn finish(self: Box<Self>, seal: &Seal) -> Result<Written>;

@@ -9,6 +9,7 @@ use rustix::fs::{
     openat, openat2, renameat, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tintype_core::{Error, File, Opener, Outlet, Result, Source, TAKEN};
@@ -16,7 +17,7 @@ use tintype_core::{Error, File, Opener, Outlet, Result, Source, TAKEN};
 /// Which files an image may name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// Files in the same folder by plain names; links only where they stay inside it.
+    /// Files in the same folder and below it; links only where they stay inside it.
     Beside,
     /// Any file, also by a path that is relative to the folder or absolute, and through any link.
     Anywhere,
@@ -106,7 +107,8 @@ impl Folder {
                 openat(&self.fd, name, flags, Mode::empty())
             }
             Reach::Beside => {
-                plain(name)?;
+                let inside = self.inside(name)?;
+                let name = inside.as_ref();
                 let how = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
                 // A handle that touches nothing first, for the same reason.
                 let peek = openat2(&self.fd, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), how);
@@ -120,6 +122,7 @@ impl Folder {
                     }
                     // Linux before 5.6, or a sandbox: no links at all then.
                     Err(Errno::NOSYS | Errno::PERM) => {
+                        plain(name)?;
                         let stat = statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW);
                         file::regular(&path, &stat.map_err(|e| fault::preparing(&path, "open for reading", e))?)?;
                         openat(&self.fd, name, flags | OFlags::NOFOLLOW, Mode::empty())
@@ -130,11 +133,28 @@ impl Folder {
         };
         opened.map_err(|e| match e {
             Errno::XDEV if self.reach == Reach::Beside => {
-                Error::denied("is a link that leads out of the image's folder; use --allow-outside if you trust it")
-                    .in_path(&path)
+                Error::denied("leads out of the image's folder; use --allow-outside if you trust it").in_path(&path)
             }
             e => fault::preparing(&path, "open for reading", e),
         })
+    }
+
+    /// `name` as seen from this folder: an absolute path that leads into it is as good as a relative one.
+    fn inside<'n>(&self, name: &'n str) -> Result<Cow<'n, str>> {
+        if matches!(name, "" | "." | "..") || name.contains('\0') {
+            return Err(outside(name));
+        }
+        if !name.starts_with('/') {
+            return Ok(Cow::Borrowed(name));
+        }
+        let own = std::fs::canonicalize(&self.path).ok();
+        let path = Path::new(name);
+        let rest =
+            own.as_deref().and_then(|own| path.strip_prefix(own).ok().or_else(|| path.strip_prefix(&self.path).ok()));
+        match rest.and_then(Path::to_str) {
+            Some(rest) if !rest.is_empty() => Ok(Cow::Owned(rest.to_owned())),
+            _ => Err(outside(name)),
+        }
     }
 
     fn target(&self, name: &str, flags: OFlags, what: &str) -> Result<Arc<dyn File>> {
@@ -153,11 +173,15 @@ impl Folder {
 /// Refuses every name that is more than the name of a file in this very folder.
 fn plain(name: &str) -> Result<()> {
     if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
-        return Err(Error::denied(format!(
-            "{name:?} is not the name of a file beside the image; use --allow-outside if you trust the image"
-        )));
+        return Err(outside(name));
     }
     Ok(())
+}
+
+fn outside(name: &str) -> Error {
+    Error::denied(format!(
+        "{name:?} is not the name of a file beside the image; use --allow-outside if you trust the image"
+    ))
 }
 
 impl Opener for Folder {
@@ -292,7 +316,7 @@ mod tests {
     fn an_image_names_only_its_neighbours() {
         let dir = tempfile::tempdir().unwrap();
         let inner = dir.path().join("inner");
-        std::fs::create_dir(&inner).unwrap();
+        std::fs::create_dir_all(inner.join("deep")).unwrap();
         std::fs::write(dir.path().join("secret"), b"s").unwrap();
         std::fs::write(inner.join("real"), b"r").unwrap();
         symlink("real", inner.join("fine")).unwrap();
@@ -300,11 +324,15 @@ mod tests {
         symlink("/etc/passwd", inner.join("absolute")).unwrap();
         symlink("/dev/null", inner.join("device")).unwrap();
         let f = folder(&inner, Reach::Beside);
-        for name in ["../secret", "/etc/passwd", "..", ".", "", "x/y", "leads_out", "absolute", "device"] {
+        for name in ["../secret", "/etc/passwd", "..", ".", "", "deep/../../secret", "leads_out", "absolute", "device"]
+        {
             assert_eq!(f.open(name).err().unwrap().kind(), Kind::Denied, "{name}");
         }
-        f.open("fine").unwrap();
-        f.open("real").unwrap();
+        std::fs::write(inner.join("deep/down"), b"d").unwrap();
+        let absolute = inner.join("real").canonicalize().unwrap();
+        for name in ["fine", "real", "deep/down", "deep/../real", absolute.to_str().unwrap()] {
+            f.open(name).unwrap_or_else(|e| panic!("{name}: {e}"));
+        }
         let f = folder(&inner, Reach::Anywhere);
         for name in ["../secret", "leads_out", "absolute", "fine"] {
             f.open(name).unwrap();

@@ -29,7 +29,7 @@ mod sysfs;
 mod target;
 mod writeback;
 
-pub use failure::Failure;
+pub use failure::{Failure, Why};
 pub use sysfs::System;
 
 use std::path::Path;

@@ -5,7 +5,8 @@ use crate::file::regular;
 use crate::positional::{read_full, write_full};
 use crate::writeback::Writeback;
 use rustix::fd::OwnedFd;
-use rustix::fs::{Stat, fdatasync, fstat, ftruncate};
+use rustix::fs::{FallocateFlags, Stat, fallocate, fdatasync, fstat, ftruncate};
+use rustix::io::Errno;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,6 +49,17 @@ impl File for FileTarget {
 
     fn set_len(&self, len: u64) -> Result<()> {
         ftruncate(&*self.fd, len).map_err(|e| fault::writing(&self.path, len, e))
+    }
+
+    fn allocate(&self, offset: u64, len: u64) -> Result<()> {
+        match fallocate(&*self.fd, FallocateFlags::empty(), offset, len) {
+            // A file system that cannot: the C library writes zeros there, which is as slow as it is useless here.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                let end = offset.saturating_add(len);
+                if end > self.len()? { self.set_len(end) } else { Ok(()) }
+            }
+            other => other.map_err(|e| fault::writing(&self.path, offset, e)),
+        }
     }
 
     fn stored(&self) -> Result<u64> {

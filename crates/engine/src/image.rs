@@ -327,17 +327,10 @@ fn refuse_same(standing: &[Standing]) -> Result<()> {
 
 /// Refuses a target that is the source, or one of its files, or lies on the drive that is read.
 fn guard(opened: &Opened, wish: &Wish) -> Result<Vec<String>> {
-    use std::os::unix::fs::MetadataExt;
     let locator = tintype_core::Locator::parse(&wish.locator)?;
     let Place::Path(path) = &locator.place else { return Ok(Vec::new()) };
-    let folder = opened.folder();
-    if let Ok(target) = std::fs::metadata(path) {
-        let files = opened.image.files.iter().map(|f| folder.join(f)).chain([opened.path.clone()]);
-        for file in files {
-            if std::fs::metadata(&file).is_ok_and(|m| (m.dev(), m.ino()) == (target.dev(), target.ino())) {
-                return Err(Error::denied("is the source itself; choose another name").in_path(path));
-            }
-        }
+    if opened.reads(path) {
+        return Err(Error::denied("is the source itself; choose another name").in_path(path));
     }
     // Two files on one drive are nothing to warn of; a drive and a file on it are.
     if opened.medium != crate::open::Medium::Drive {

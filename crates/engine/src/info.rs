@@ -47,13 +47,38 @@ pub struct Info {
     /// Ranges that are lost.
     pub bad: Vec<Range>,
     /// Further disks inside.
-    pub parts: Vec<String>,
+    pub parts: Vec<PartEntry>,
+    /// The images that it stands on, the nearest first.
+    pub chain: Vec<LinkEntry>,
     /// The partition table.
     pub partition_table: Option<TableEntry>,
     /// The file system, where the whole is one.
     pub file_system: Option<String>,
     /// What is odd about it.
     pub warnings: Vec<String>,
+}
+
+/// A further disk inside an image.
+#[derive(Debug, Serialize)]
+pub struct PartEntry {
+    /// What chooses it in a locator: `#snap=NAME`.
+    pub part: String,
+    /// What is known about it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+/// An image that this one stands on.
+#[derive(Debug, Serialize)]
+pub struct LinkEntry {
+    /// Its name, as seen from the image's folder.
+    pub name: String,
+    /// The format's name.
+    pub format: &'static str,
+    /// The variant, in the format's own words.
+    pub variant: String,
+    /// Logical bytes.
+    pub size: u64,
 }
 
 /// A stored digest.
@@ -256,7 +281,18 @@ pub fn run(opened: &Opened, listing: Listing) -> Result<Info> {
         extents: crate::report::by_name(&totals),
         extent_list: (listing == Listing::Extents).then_some(list),
         bad,
-        parts: opened.image.parts.iter().map(|p| format!("#{}={}", p.kind, p.name)).collect(),
+        parts: opened
+            .image
+            .parts
+            .iter()
+            .map(|p| PartEntry { part: format!("#{}={}", p.kind, p.name), note: p.note.clone() })
+            .collect(),
+        chain: opened
+            .image
+            .chain
+            .iter()
+            .map(|l| LinkEntry { name: l.name.clone(), format: l.format, variant: l.variant.clone(), size: l.len })
+            .collect(),
         partition_table,
         file_system,
         warnings,

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod compare;
+pub mod create;
 pub mod files;
 pub mod hash;
 pub mod identity;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tintype_core::layers::{Masked, Placed, Slice};
 use tintype_core::mapfile::{Gaps, Mapfile};
-use tintype_core::{Entry, Error, Format, Image, Limits, Locator, NoFiles, OpenRequest, Opener, Outlet};
-use tintype_core::{PARTIAL, PartName, Place, Result, Source, Watch};
+use tintype_core::{Entry, Error, Format, Image, Limits, Locator, NoFiles, NoSecrets, OpenRequest, Opener, Outlet};
+use tintype_core::{PARTIAL, PartName, Place, Result, Secrets, Source, Watch};
 use tintype_device::folder::{Folder, Reach, Reading};
 
 /// How inputs are opened.
@@ -22,6 +22,8 @@ pub struct Inputs {
     pub sidecars: Option<Arc<dyn Outlet>>,
     /// Shows long passes.
     pub watch: Arc<dyn Watch>,
+    /// Passphrases.
+    pub secrets: Arc<dyn Secrets>,
 }
 
 /// What a locator turned out to be.
@@ -80,6 +82,15 @@ impl Opened {
         id
     }
 
+    /// True if its bytes come, in part at least, from the file at `path`.
+    pub fn reads(&self, path: &Path) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let Ok(other) = std::fs::metadata(path) else { return false };
+        let folder = self.folder();
+        let mut files = self.image.all_files().into_iter().map(|f| folder.join(f)).chain([self.path.clone()]);
+        files.any(|f| std::fs::metadata(&f).is_ok_and(|m| (m.dev(), m.ino()) == (other.dev(), other.ino())))
+    }
+
     /// The folder that its files lie in.
     pub fn folder(&self) -> &Path {
         match self.medium {
@@ -92,8 +103,8 @@ impl Opened {
     pub fn stamp(&self) -> String {
         match self.medium {
             Medium::Drive => String::new(),
-            Medium::Folder => stamp(&self.path, &self.image.files),
-            Medium::File => stamp(self.folder(), &self.image.files),
+            Medium::Folder => stamp(&self.path, &self.image.all_files()),
+            Medium::File => stamp(self.folder(), &self.image.all_files()),
         }
     }
 }
@@ -135,6 +146,8 @@ pub fn open(text: &str, inputs: &Inputs) -> Result<Opened> {
         sidecars: inputs.sidecars.clone(),
         limits: Limits::default(),
         watch: Arc::clone(&inputs.watch),
+        secrets: Arc::clone(&inputs.secrets),
+        above: Vec::new(),
     };
     // Formats know their files by bare names; a person has to find them.
     let folder = match medium {
@@ -148,9 +161,6 @@ pub fn open(text: &str, inputs: &Inputs) -> Result<Opened> {
         _ => e.in_path(&path).in_folder(folder),
     })?;
     image.disk = Arc::new(Placed::new(image.disk, folder));
-    for part in &mut image.parts {
-        part.source = Arc::new(Placed::new(Arc::clone(&part.source), folder));
-    }
     let mut source = Arc::clone(&image.disk);
     let mut map_digest = String::new();
     if let Some(map) = &inputs.map {
@@ -161,7 +171,7 @@ pub fn open(text: &str, inputs: &Inputs) -> Result<Opened> {
         source = Arc::new(Masked::new(source, known));
     }
     if let Some(part) = &locator.part {
-        source = choose(&image, source, part).map_err(|e| e.in_path(&path))?;
+        source = choose(&image, source, part, folder).map_err(|e| e.in_path(&path))?;
     }
     let part = if locator.part.is_some() { text.rsplit_once('#').map(|(_, p)| format!("#{p}")) } else { None };
     Ok(Opened {
@@ -193,7 +203,7 @@ pub fn medium_of(path: &Path) -> Result<Medium> {
     }
 }
 
-fn choose(image: &Image, source: Arc<dyn Source>, part: &PartName) -> Result<Arc<dyn Source>> {
+fn choose(image: &Image, source: Arc<dyn Source>, part: &PartName, folder: &Path) -> Result<Arc<dyn Source>> {
     match part {
         PartName::Partition(number) => {
             let table = tintype_volumes::tables::read(&*source)?
@@ -206,12 +216,17 @@ fn choose(image: &Image, source: Arc<dyn Source>, part: &PartName) -> Result<Arc
             let len = found.len.min(source.len().saturating_sub(found.offset));
             Ok(Arc::new(Slice::new(source, found.offset, len)?))
         }
-        PartName::Named { kind, name } => image
-            .parts
-            .iter()
-            .find(|p| p.kind == kind && p.name == *name)
-            .map(|p| Arc::clone(&p.source))
-            .ok_or_else(|| Error::usage(format!("the image has no {kind} called {name:?}"))),
+        PartName::Named { kind, name } => {
+            let called = |kind: &str| image.parts.iter().find(|p| p.kind == kind && p.name == *name);
+            // A bitmap is a state of the disk too, and goes by the name of one where no snapshot has it.
+            let found = called(kind).or_else(|| called("bitmap").filter(|_| kind == "snap"));
+            let found = found.ok_or_else(|| {
+                let known: Vec<_> = image.parts.iter().map(|p| format!("#{}={}", p.kind, p.name)).collect();
+                let known = if known.is_empty() { "no parts".to_owned() } else { known.join(", ") };
+                Error::usage(format!("the image has no {kind} called {name:?}; it has {known}"))
+            })?;
+            Ok(Arc::new(Placed::new((found.open)().map_err(|e| e.in_folder(folder))?, folder)))
+        }
     }
 }
 
@@ -224,13 +239,17 @@ pub fn reopen_written(
     watch: &Arc<dyn Watch>,
 ) -> Result<(Image, OpenRequest)> {
     let first = files.first().ok_or_else(|| Error::corrupt("the image has no files"))?;
-    let opener = Arc::new(Written { folder: Folder::open(folder, Reach::Beside)?.reading(Reading::Uncached), naming });
+    // The names in it are those that were just put there: what it stands on lies where the person said.
+    let folder = Folder::open(folder, Reach::Anywhere)?.reading(Reading::Uncached);
+    let opener = Arc::new(Written { folder, naming, files: files.to_vec() });
     let request = OpenRequest {
         entry: Entry::bytes(first, opener.open(first)?),
         opener,
         sidecars: None,
         limits: Limits::default(),
         watch: Arc::clone(watch),
+        secrets: Arc::new(NoSecrets),
+        above: Vec::new(),
     };
     let image = tintype_formats::open(&request, Some(format))?.1;
     Ok((image, request))
@@ -248,13 +267,16 @@ pub enum Naming {
 struct Written {
     folder: Folder,
     naming: Naming,
+    files: Vec<String>,
 }
 
 impl Opener for Written {
     fn open(&self, name: &str) -> Result<Arc<dyn Source>> {
         match self.naming {
-            Naming::Final => Opener::open(&self.folder, name),
-            Naming::Partial => Opener::open(&self.folder, &format!("{name}{PARTIAL}")),
+            Naming::Partial if self.files.iter().any(|f| f == name) => {
+                Opener::open(&self.folder, &format!("{name}{PARTIAL}"))
+            }
+            _ => Opener::open(&self.folder, name),
         }
     }
 

@@ -96,7 +96,10 @@ pub fn info(i: &Info) -> String {
         row("Lost", &format!("{} bytes from offset {}", r.len, r.offset));
     }
     for p in &i.parts {
-        row("Part", p);
+        row("Part", format!("{}  {}", p.part, p.note).trim_end());
+    }
+    for l in &i.chain {
+        row("Stands on", &format!("{} ({}, {}, {} bytes)", l.name, l.format, l.variant, l.size));
     }
     row("File system", i.file_system.as_deref().unwrap_or(""));
     if let Some(t) = &i.partition_table {

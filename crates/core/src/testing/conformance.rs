@@ -5,7 +5,7 @@ use super::model::{Model, Rng};
 use crate::{
     Coded, CreateRequest, Extent, Image, Kind, OpenRequest, Piece, PieceBody, Result, Seal, Sink, Source, State,
 };
-use crate::{Entry, Facts, Limits, NoFiles, Options, Silent, extents};
+use crate::{Entry, Facts, Limits, NoFiles, NoSecrets, Options, Silent, extents};
 use std::sync::Arc;
 
 /// Panics unless `source` behaves as a source and holds exactly the bytes of `model`.
@@ -151,6 +151,7 @@ pub fn create_request(outlet: MemoryOutlet, name: &str, model: &Model) -> Create
         split: None,
         digests: Vec::new(),
         order: crate::Order::Any,
+        backing: None,
     }
 }
 
@@ -163,6 +164,8 @@ pub fn open_request(outlet: &MemoryOutlet, name: &str) -> OpenRequest {
         sidecars: None,
         limits: Limits::default(),
         watch: Arc::new(Silent::default()),
+        secrets: Arc::new(NoSecrets),
+        above: Vec::new(),
     }
 }
 
@@ -174,5 +177,7 @@ pub fn open_bytes(name: &str, bytes: Vec<u8>) -> OpenRequest {
         sidecars: None,
         limits: Limits::default(),
         watch: Arc::new(Silent::default()),
+        secrets: Arc::new(NoSecrets),
+        above: Vec::new(),
     }
 }

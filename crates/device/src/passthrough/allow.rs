@@ -66,8 +66,12 @@ enum Rule {
     Smart,
     /// SMART WRITE LOG that is an SCT command asking for, or setting, the time for error recovery.
     SctRecovery(u8),
+    /// SMART WRITE LOG that is an SCT command to read one sector with what corrects it: action 1, function 1. Function 2 writes one.
+    SctReadLong,
     /// SMART ENABLE/DISABLE ATTRIBUTE AUTOSAVE: the count says which.
     Autosave,
+    /// READ LONG: one sector.
+    OneSector,
     /// NVMe Get Log Page that leaves events as they are and whose length is that of the buffer.
     EventsKept,
     /// NVMe: an answer of 4 KiB, into as much room. The drive would write past a shorter buffer.
@@ -109,7 +113,7 @@ pub const TABLE: &[Row] = &[
     row(Scsi, 0x9E, Some(0x12), Read, "GET LBA STATUS (16)", In, Any),
     row(Scsi, 0xA3, Some(0x0C), Read, "REPORT SUPPORTED OPERATION CODES", In, Any),
     row(Ata, 0x20, None, Read, "READ SECTORS", In, Any),
-    row(Ata, 0x22, None, Read, "READ LONG", In, Any),
+    row(Ata, 0x22, None, Read, "READ LONG, one sector", In, OneSector),
     row(Ata, 0x24, None, Read, "READ SECTORS EXT", In, Any),
     row(Ata, 0x25, None, Read, "READ DMA EXT", In, Any),
     row(Ata, 0x2A, None, Read, "READ STREAM DMA EXT", In, Any),
@@ -120,6 +124,7 @@ pub const TABLE: &[Row] = &[
     row(Ata, 0xB0, Some(0xD2), Setting, "SMART ATTRIBUTE AUTOSAVE on or off", Flow::None, Autosave),
     row(Ata, 0xB0, Some(0xD5), Read, "SMART READ LOG", In, Smart),
     row(Ata, 0xB0, Some(0xD6), Read, "SMART WRITE LOG E0h: ask for the SCT error recovery time", Out, SctRecovery(2)),
+    row(Ata, 0xB0, Some(0xD6), Read, "SMART WRITE LOG E0h: ask for an SCT long read", Out, SctReadLong),
     row(Ata, 0xB0, Some(0xD6), Setting, "SMART WRITE LOG E0h: set the SCT error recovery time", Out, SctRecovery(1)),
     row(Ata, 0xB0, Some(0xDA), Read, "SMART RETURN STATUS", Flow::None, Smart),
     row(Ata, 0xE5, None, Read, "CHECK POWER MODE", Flow::None, Any),
@@ -216,6 +221,11 @@ impl Row {
             SctRecovery(function) => {
                 smart && low == 0xE0 && count == 1 && out.len() == 512 && out[..4] == [3, 0, function, 0]
             }
+            SctReadLong => {
+                let asks = out.len() == 512 && out[..4] == [1, 0, 1, 0] && out[12..].iter().all(|b| *b == 0);
+                smart && low == 0xE0 && count == 1 && asks
+            }
+            OneSector => count == 1,
             _ => true,
         };
         // Non-data, PIO and DMA, in the direction that the row says: nothing that resets or queues.
@@ -313,7 +323,7 @@ mod tests {
 
     #[test]
     fn no_other_ata_command_passes() {
-        let reads = [0x20, 0x22, 0x24, 0x25, 0x2A, 0x2B, 0x2F, 0xB0, 0xE5, 0xEC, 0xEF];
+        let reads = [0x20, 0x24, 0x25, 0x2A, 0x2B, 0x2F, 0xB0, 0xE5, 0xEC, 0xEF];
         for opcode in 0..=255_u8 {
             for feature in 0..=255_u8 {
                 for protocol in 0..16 {
@@ -344,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn the_only_log_that_is_written_is_the_question_for_the_recovery_time() {
+    fn the_only_logs_that_are_written_are_questions() {
         let mut cdb = ata(0xB0, 0xD6, 5, true);
         (cdb[6], cdb[8]) = (1, 0xE0);
         let mut page = [0; 512];
@@ -353,11 +363,17 @@ mod tests {
         page[2] = 1;
         assert!(judge(Command::scsi(&cdb, Data::Out(&page)), None).is_err(), "setting it is a setting");
         assert!(!refused(Command::scsi(&cdb, Data::Out(&page))));
-        // SCT WRITE SAME overwrites the medium.
+        // SCT WRITE SAME overwrites the medium, and so does what is one function beside the long read.
         for action in (0..=255).filter(|a| *a != 3) {
-            page[0] = action;
-            assert!(refused(Command::scsi(&cdb, Data::Out(&page))), "SCT action {action}");
+            for function in 0..=255 {
+                (page[0], page[2]) = (action, function);
+                let passes = !refused(Command::scsi(&cdb, Data::Out(&page)));
+                assert_eq!(passes, (action, function) == (1, 1), "SCT action {action}, function {function}");
+            }
         }
+        (page[0], page[2], page[13]) = (1, 1, 1);
+        assert!(refused(Command::scsi(&cdb, Data::Out(&page))), "more than an address");
+        (page[2], page[13]) = (1, 0);
         page[0] = 3;
         cdb[8] = 0xE1;
         assert!(refused(Command::scsi(&cdb, Data::Out(&page))), "SCT data");

@@ -11,6 +11,8 @@ pub(super) struct Answer {
     pub spoken: Spoken,
     /// Bytes that were asked for and did not come.
     pub missing: u32,
+    /// By how many bytes more was asked for than the drive has, where it says that the length is wrong; below 0 where it was less.
+    pub surplus: Option<i64>,
     /// The registers of an ATA drive.
     pub registers: Option<Registers>,
     /// The first dword of an NVMe completion.

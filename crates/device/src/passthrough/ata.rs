@@ -6,6 +6,7 @@ use super::channel::Channel;
 use super::command::{Command, Data};
 use super::outcome::Outcome;
 use super::scsi::QUESTION;
+use std::time::Duration;
 use tintype_core::Result;
 
 /// How the data goes, as the translator numbers it.
@@ -77,6 +78,48 @@ pub(super) fn read(lba: u64, blocks: u32, into: &mut [u8]) -> Command<'_> {
     Command::scsi(&task.cdb(), Data::In(into))
 }
 
+/// READ STREAM DMA EXT with Read Continuous: the drive is to hand over what it has instead of failing, padded where it has nothing
+/// (ACS-3, 7.29). `limit` is the time it may take, in units of its granularity, 0 for its own; `blocks` up to 65,535.
+pub(super) fn read_stream(lba: u64, blocks: u16, limit: u8, into: &mut [u8]) -> Command<'_> {
+    // What follows is not going to be asked for (NS).
+    let feature = u16::from(limit) << 8 | 0x40 | 0x20;
+    let task = Task { command: 0x2A, feature, count: blocks, lba, device: 0x40, protocol: Protocol::Dma };
+    Command::scsi(&task.cdb(), Data::In(into))
+}
+
+/// READ LONG: one sector as it is on the medium, and what would correct it (ATA-3, 7.19); `None` for a sector that 28 bits do not reach.
+pub(super) fn read_long(lba: u64, into: &mut [u8]) -> Option<Command<'_>> {
+    let lba = u32::try_from(lba).ok().filter(|lba| lba >> 28 == 0)?;
+    let device = 0x40 | (lba >> 24) as u8;
+    let task = Task {
+        command: 0x22,
+        feature: 0,
+        count: 1,
+        lba: u64::from(lba & 0xFF_FFFF),
+        device,
+        protocol: Protocol::PioIn,
+    };
+    Some(Command::scsi(&task.cdb(), Data::In(into)))
+}
+
+/// Bytes that follow a sector in a READ LONG, unless a drive was told otherwise.
+pub(super) const LONG: usize = 4;
+
+/// SCT Long Sector Access, read: 512 bytes of a sector, and as many of what would correct them (SCT, T13/1701, 4.1; the drive's manual
+/// warns that the data may be encoded).
+pub(super) fn sct_read_long(channel: &Channel, lba: u64, into: &mut [u8; 1024], timeout: Duration) -> Result<Answer> {
+    let mut page = [0; 512];
+    (page[0], page[2]) = (1, 1);
+    page[4..12].copy_from_slice(&lba.to_le_bytes());
+    let ask = smart(0xD6, 1, 0xE0, Protocol::PioOut);
+    let answer = channel.send(Command::scsi(&ask.cdb(), Data::Out(&page)), timeout, None)?;
+    if answer.outcome != Outcome::Done {
+        return Ok(answer);
+    }
+    let fetch = smart(0xD5, 2, 0xE1, Protocol::PioIn);
+    channel.send(Command::scsi(&fetch.cdb(), Data::In(into)), timeout, None)
+}
+
 /// The signature of SMART in LBA (23:8).
 const SMART: u64 = 0xC2_4F00;
 
@@ -116,6 +159,17 @@ impl Identify {
     pub fn logs(&self) -> bool {
         // Bits 15:14 of the word have to be 01b for the others to count.
         self.word(84) >> 14 == 1 && self.word(84) & 1 << 5 != 0
+    }
+
+    /// The streaming commands are there: microseconds in a unit of their time limit, 0 where that is not told.
+    pub fn streaming(&self) -> Option<u32> {
+        let there = self.word(84) >> 14 == 1 && self.word(84) & 1 << 4 != 0;
+        there.then(|| u32::from(self.word(98)) | u32::from(self.word(99)) << 16)
+    }
+
+    /// SCT Long Sector Access is there.
+    pub fn long_sectors(&self) -> bool {
+        self.word(206) & 1 != 0 && self.word(206) & 1 << 1 != 0
     }
 
     /// SCT error recovery control is there.
@@ -199,5 +253,22 @@ mod tests {
         // LBA (31:24), (7:0), (39:32), (15:8), (47:40), (23:16) from the eighth byte on.
         let want = [0x85, 0x0D, 0x1E, 0, 0, 0, 8, 0x44, 0x11, 0x55, 0x22, 0x66, 0x33, 0x40, 0x25, 0];
         assert_eq!(command.body, Body::Scsi(want, 16));
+    }
+
+    #[test]
+    fn read_stream_asks_for_what_there_is_in_the_time_there_is() {
+        let mut room = [0; 4096];
+        // Feature (15:8) is the limit, (7:0) is Read Continuous and Not Sequential.
+        let want = [0x85, 0x0D, 0x1E, 20, 0x60, 0, 8, 0, 0x34, 0, 0x12, 0, 0, 0x40, 0x2A, 0];
+        assert_eq!(read_stream(0x1234, 8, 20, &mut room).body, Body::Scsi(want, 16));
+    }
+
+    #[test]
+    fn read_long_is_of_the_28_bit_set() {
+        let mut room = [0; 516];
+        // LBA (27:24) lies in the device register.
+        let want = [0x85, 0x08, 0x0E, 0, 0, 0, 1, 0, 0x78, 0, 0x56, 0, 0x34, 0x42, 0x22, 0];
+        assert_eq!(read_long(0x0234_5678, &mut room).unwrap().body, Body::Scsi(want, 16));
+        assert!(read_long(1 << 28, &mut room).is_none());
     }
 }

@@ -5,10 +5,9 @@ use super::answer::{Answer, Spoken, Told};
 use super::command::{Body, Command};
 use super::outcome::{self, Outcome};
 use super::sense::parse_sense;
-use super::wire;
+use super::wire::{self, Line};
 use crate::block::BlockSource;
 use crate::sysfs;
-use rustix::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tintype_core::{Error, Result};
@@ -24,7 +23,7 @@ pub enum Way {
 
 /// A drive that takes commands.
 pub struct Channel {
-    fd: OwnedFd,
+    line: Box<dyn Line>,
     path: PathBuf,
     way: Way,
     /// The NVMe namespace.
@@ -50,7 +49,13 @@ impl Channel {
             _ => return Ok(None),
         };
         let path = drive.path().to_path_buf();
-        Ok(Some(Channel { fd, path, way, namespace: namespace.unwrap_or(0), node, start }))
+        Ok(Some(Channel { line: Box::new(fd), path, way, namespace: namespace.unwrap_or(0), node, start }))
+    }
+
+    /// The way to the model of a drive whose first block is that of the whole drive.
+    #[cfg(test)]
+    pub(super) fn to_model(way: Way, line: Box<dyn Line>) -> Channel {
+        Channel { line, path: "model".into(), way, namespace: 1, node: "model".into(), start: 0 }
     }
 
     /// How it is spoken to.
@@ -71,8 +76,8 @@ impl Channel {
         // 0 would be the kernel's own limit.
         let timeout = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX).max(1);
         match allowed.command().body {
-            Body::Scsi(..) => scsi_answer(wire::scsi(&self.fd, &mut allowed, timeout)),
-            Body::Admin(_) | Body::Io(_) => nvme_answer(wire::nvme(&self.fd, &mut allowed, timeout)),
+            Body::Scsi(..) => scsi_answer(self.line.scsi(&mut allowed, timeout)),
+            Body::Admin(_) | Body::Io(_) => nvme_answer(self.line.nvme(&mut allowed, timeout)),
         }
         .map_err(|e| Error::io("the kernel does not pass a command to the drive", e).in_path(&self.path))
     }
@@ -113,7 +118,8 @@ fn scsi_answer(carried: std::io::Result<wire::Carried>) -> std::io::Result<Answe
         }
         (None, None) => (outcome::of_status(carried.status), Spoken::Status(carried.status, 0)),
     };
-    Ok(Answer { outcome, spoken, missing: carried.missing, registers, dword: 0 })
+    let surplus = sense.and_then(|s| s.surplus);
+    Ok(Answer { outcome, spoken, missing: carried.missing, surplus, registers, dword: 0 })
 }
 
 fn nvme_answer(done: std::io::Result<(u16, u32)>) -> std::io::Result<Answer> {
@@ -126,7 +132,7 @@ fn nvme_answer(done: std::io::Result<(u16, u32)>) -> std::io::Result<Answer> {
         Ok(done) => done,
     };
     let spoken = Spoken::Nvme((status >> 8 & 7) as u8, status as u8);
-    Ok(Answer { outcome: outcome::of_nvme(status), spoken, missing: 0, registers: None, dword })
+    Ok(Answer { dword, spoken, ..Answer::nothing(outcome::of_nvme(status)) })
 }
 
 fn lost(e: std::io::Error) -> std::io::Result<Answer> {
@@ -140,7 +146,7 @@ fn lost(e: std::io::Error) -> std::io::Result<Answer> {
 
 impl Answer {
     fn nothing(outcome: Outcome) -> Self {
-        Answer { outcome, spoken: Spoken::Nothing, missing: 0, registers: None, dword: 0 }
+        Answer { outcome, spoken: Spoken::Nothing, missing: 0, surplus: None, registers: None, dword: 0 }
     }
 }
 

@@ -26,11 +26,14 @@ mod scsi;
 mod sense;
 pub mod settings;
 mod source;
+mod uncorrected;
 mod wire;
 
 pub use allow::{Class, Consent, Row, TABLE};
 pub use answer::Spoken;
 pub(crate) use answer::Told;
 pub use channel::{Channel, Way};
+pub use nvme::Effort;
 pub use outcome::Outcome;
 pub use source::{Commanded, Dialect};
+pub use uncorrected::{Manner, Uncorrected};

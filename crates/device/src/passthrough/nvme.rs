@@ -8,22 +8,25 @@ use super::outcome::Outcome;
 use super::scsi::QUESTION;
 use tintype_core::{Aligned, Result};
 
-/// Read; `blocks` from 1 to 65,536. With `limited`, the drive is to give up early.
-pub(super) fn read(namespace: u32, lba: u64, blocks: u32, limited: Limited, into: &mut [u8]) -> Command<'_> {
-    let retry = match limited {
-        Limited::Yes => 1 << 31,
-        Limited::No => 0,
+/// Read; `blocks` from 1 to 65,536.
+pub(super) fn read(namespace: u32, lba: u64, blocks: u32, effort: Effort, into: &mut [u8]) -> Command<'_> {
+    // Limited Retry (LR). The time limit of the Error Recovery feature holds for commands that have it.
+    let retry = match effort {
+        Effort::Brief => 1 << 31,
+        Effort::Full => 0,
     };
     let count = blocks.saturating_sub(1).min(0xFFFF);
     let dwords = [lba as u32, (lba >> 32) as u32, count | retry, 0, 0, 0];
     Command { body: Body::Io(Words { opcode: 0x02, namespace, dwords }), data: Data::In(into) }
 }
 
-/// Whether a drive is to try less than all it can.
+/// How much a drive is to do before it calls a block unreadable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Limited {
-    Yes,
-    No,
+pub enum Effort {
+    /// What can be done within the time that is set, or a little.
+    Brief,
+    /// All it can.
+    Full,
 }
 
 /// What a namespace is like.
@@ -116,6 +119,17 @@ fn admin(channel: &Channel, words: Words, data: Data<'_>, consent: Option<&Conse
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_brief_read_has_the_bit_for_it() {
+        let mut room = [0; 4096];
+        let mut words = |effort| match read(1, 0x1_2345_6789, 8, effort, &mut room).body {
+            Body::Io(words) => words.dwords,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(words(Effort::Full), [0x2345_6789, 1, 7, 0, 0, 0]);
+        assert_eq!(words(Effort::Brief), [0x2345_6789, 1, 0x8000_0007, 0, 0, 0]);
+    }
 
     #[test]
     fn the_format_in_use_is_found() {

@@ -29,6 +29,32 @@ pub(super) fn read(lba: u64, blocks: u32, into: &mut [u8]) -> Command<'_> {
     }
 }
 
+/// How the long form of a sector is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Long {
+    /// READ LONG (10).
+    Short,
+    /// READ LONG (16).
+    Wide,
+}
+
+/// READ LONG without correction: one block and what would correct it, of exactly as many bytes as the drive has (SBC-3, 5.17 and 5.18).
+pub(super) fn read_long(form: Long, lba: u64, into: &mut [u8]) -> Option<Command<'_>> {
+    let [m, n] = u16::try_from(into.len()).ok()?.to_be_bytes();
+    Some(match form {
+        Long::Short => {
+            let [a, b, c, d] = u32::try_from(lba).ok()?.to_be_bytes();
+            Command::scsi(&[0x3E, 0, a, b, c, d, 0, m, n, 0], Data::In(into))
+        }
+        Long::Wide => {
+            let mut cdb = [0; 16];
+            (cdb[0], cdb[1], cdb[12], cdb[13]) = (0x9E, 0x11, m, n);
+            cdb[2..10].copy_from_slice(&lba.to_be_bytes());
+            Command::scsi(&cdb, Data::In(into))
+        }
+    })
+}
+
 /// READ CAPACITY (16).
 fn capacity_16(into: &mut [u8; 32]) -> Command<'_> {
     let mut cdb = [0; 16];

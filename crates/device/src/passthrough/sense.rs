@@ -10,6 +10,8 @@ pub(super) struct Sense {
     pub ascq: u8,
     /// The INFORMATION field where it is valid: for a read, the block that failed.
     pub information: Option<u64>,
+    /// Where the length is wrong (ILI): by how much more was asked for than there is; below 0 where it was less.
+    pub surplus: Option<i64>,
     /// True if the sense data is about an earlier command.
     pub deferred: bool,
     /// The registers of an ATA drive, where they are told.
@@ -48,7 +50,9 @@ fn fixed(bytes: &[u8], deferred: bool) -> Option<Sense> {
     let byte = |at: usize| bytes.get(at).copied().unwrap_or(0);
     let mut sense = Sense { key: *bytes.get(2)? & 0x0F, asc: byte(12), ascq: byte(13), deferred, ..Sense::default() };
     if byte(0) & 0x80 != 0 && bytes.len() >= 7 {
-        sense.information = Some(u64::from(u32::from_be_bytes([byte(3), byte(4), byte(5), byte(6)])));
+        let value = u32::from_be_bytes([byte(3), byte(4), byte(5), byte(6)]);
+        sense.information = Some(u64::from(value));
+        sense.surplus = (byte(2) & 0x20 != 0).then(|| i64::from(value.cast_signed()));
     }
     if (sense.asc, sense.ascq) == ATA_INFORMATION && bytes.len() >= 12 {
         // INFORMATION holds error, status, device, count (7:0); the next field the lower half of the address.
@@ -67,6 +71,7 @@ fn descriptors(bytes: &[u8], deferred: bool) -> Option<Sense> {
     let [_, key, asc, ascq, _, _, _, more, rest @ ..] = bytes else { return None };
     let mut sense = Sense { key: key & 0x0F, asc: *asc, ascq: *ascq, deferred, ..Sense::default() };
     let mut rest = &rest[..rest.len().min(usize::from(*more))];
+    let mut wrong_length = false;
     while let [kind, len, body @ ..] = rest {
         let len = usize::from(*len).min(body.len());
         let (body, next) = body.split_at(len);
@@ -74,6 +79,8 @@ fn descriptors(bytes: &[u8], deferred: bool) -> Option<Sense> {
             (0x00, [valid, _, value @ ..]) if valid & 0x80 != 0 && value.len() >= 8 => {
                 sense.information = value[..8].try_into().ok().map(u64::from_be_bytes);
             }
+            // Block commands: ILI.
+            (0x05, [_, flags, ..]) => wrong_length = flags & 0x20 != 0,
             (0x09, [_, error, count_high, count, l3, l0, l4, l1, l5, l2, _, status, ..]) => {
                 sense.ata = Some(Registers {
                     status: *status,
@@ -86,6 +93,7 @@ fn descriptors(bytes: &[u8], deferred: bool) -> Option<Sense> {
         }
         rest = next;
     }
+    sense.surplus = sense.information.filter(|_| wrong_length).map(u64::cast_signed);
     Some(sense)
 }
 
@@ -105,6 +113,23 @@ mod tests {
         assert_eq!(parse_sense(&bytes).unwrap().information, None, "not valid");
         bytes[0] = 0x71;
         assert!(parse_sense(&bytes).unwrap().deferred);
+    }
+
+    #[test]
+    fn a_wrong_length_is_told_with_the_difference() {
+        // SBC-3, 5.17: asked for 576 bytes of 560.
+        let mut bytes = [0; 18];
+        bytes[..8].copy_from_slice(&[0xF0, 0, 0x25, 0, 0, 0, 16, 10]);
+        bytes[12] = 0x24;
+        assert_eq!(parse_sense(&bytes).unwrap().surplus, Some(16));
+        bytes[3..7].copy_from_slice(&[0xFF, 0xFF, 0xFF, 0xD0]);
+        assert_eq!(parse_sense(&bytes).unwrap().surplus, Some(-48));
+        bytes[2] = 5;
+        assert_eq!(parse_sense(&bytes).unwrap().surplus, None, "it says nothing of the length");
+        let mut bytes = vec![0x72, 5, 0x24, 0, 0, 0, 0, 16];
+        bytes.extend([0x00, 0x0A, 0x80, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xD0]);
+        bytes.extend([0x05, 0x02, 0, 0x20]);
+        assert_eq!(parse_sense(&bytes).unwrap().surplus, Some(-48));
     }
 
     #[test]

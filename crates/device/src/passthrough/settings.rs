@@ -23,6 +23,9 @@ pub enum Setting {
     Recovery(u32),
 }
 
+/// TB in the third byte of mode page 01h.
+const TRANSFER_BLOCK: u8 = 0x20;
+
 /// Tenths of a second that a drive may take for error recovery while it is rescued.
 const BRIEF: u16 = 10;
 
@@ -48,6 +51,14 @@ impl Setting {
             Setting::Recovery(value) => Setting::Recovery(value & 0xFFFF_0000 | u32::from(BRIEF)),
         };
         (wanted != *self).then_some(wanted)
+    }
+
+    /// The same, with blocks handed over that could not be corrected (TB); `None` for what is no page of error recovery or has it.
+    pub fn with_failed_blocks(&self) -> Option<Setting> {
+        let Setting::RecoveryPage(page) = self else { return None };
+        let mut page = page.clone();
+        page[2] |= TRANSFER_BLOCK;
+        Some(Setting::RecoveryPage(page)).filter(|wanted| wanted != self)
     }
 
     /// What is changed, in words.
@@ -193,6 +204,13 @@ mod tests {
         }
     }
 
+    fn want_page(setting: &Setting) -> Vec<u8> {
+        match setting {
+            Setting::RecoveryPage(page) => page.clone(),
+            _ => panic!("{setting}"),
+        }
+    }
+
     #[test]
     fn nothing_is_replaced_and_little_is_retried() {
         let page = Setting::RecoveryPage(vec![0x81, 0x0A, 0xC0, 0x0B, 0xFF, 0, 0, 0, 5, 0, 0xFF, 0xFF]);
@@ -201,6 +219,10 @@ mod tests {
         assert_eq!(quiet, Setting::RecoveryPage(want));
         assert_eq!(quiet.for_rescue(), None);
         assert_eq!(Setting::LookAhead(false).for_rescue(), None);
+        let mut handing = want_page(&quiet);
+        handing[2] = 0x20;
+        assert_eq!(quiet.with_failed_blocks(), Some(Setting::RecoveryPage(handing.clone())));
+        assert_eq!(Setting::RecoveryPage(handing).with_failed_blocks(), None);
         assert_eq!(Setting::Recovery(0x1_0000).for_rescue(), Some(Setting::Recovery(0x1_000A)));
     }
 }

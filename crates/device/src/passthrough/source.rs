@@ -3,7 +3,7 @@
 use super::answer::{Answer, Told};
 use super::channel::{Channel, Way};
 use super::command::Command;
-use super::nvme::Limited;
+use super::nvme::Effort;
 use super::outcome::Outcome;
 use super::{ata, nvme, scsi};
 use crate::block::BlockSource;
@@ -51,7 +51,7 @@ pub struct Commanded {
     // Bytes that one command may move: the kernel may take less than it says.
     most: AtomicU64,
     timeout: Duration,
-    limited: AtomicBool,
+    brief: AtomicBool,
 }
 
 impl Commanded {
@@ -97,7 +97,7 @@ impl Commanded {
             block,
             most: AtomicU64::new(most),
             timeout,
-            limited: AtomicBool::new(false),
+            brief: AtomicBool::new(false),
         })
     }
 
@@ -111,22 +111,17 @@ impl Commanded {
         &self.channel
     }
 
-    /// From now on the drive is to give up early on what it cannot read at once, where it knows such a thing (NVMe).
-    pub fn give_up_early(&self) {
-        self.limited.store(true, Ordering::Relaxed);
-    }
-
-    /// From now on the drive is to try all it can.
-    pub fn try_hard(&self) {
-        self.limited.store(false, Ordering::Relaxed);
+    /// What every read from now on is to ask of the drive. Only NVMe drives can be told with each command.
+    pub fn set_effort(&self, effort: Effort) {
+        self.brief.store(effort == Effort::Brief, Ordering::Relaxed);
     }
 
     fn command<'a>(&self, lba: u64, blocks: u32, into: &'a mut [u8]) -> Command<'a> {
-        let limited = if self.limited.load(Ordering::Relaxed) { Limited::Yes } else { Limited::No };
+        let effort = if self.brief.load(Ordering::Relaxed) { Effort::Brief } else { Effort::Full };
         match self.dialect {
             Dialect::Scsi => scsi::read(lba, blocks, into),
             Dialect::Ata => ata::read(lba, blocks, into),
-            Dialect::Nvme => nvme::read(self.channel.namespace, lba, blocks, limited, into),
+            Dialect::Nvme => nvme::read(self.channel.namespace, lba, blocks, effort, into),
         }
     }
 

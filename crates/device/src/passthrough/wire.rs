@@ -2,7 +2,7 @@
 
 use super::allow::Allowed;
 use super::command::{Body, Data, Words};
-use rustix::fd::{AsFd, AsRawFd};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ffi::c_void;
 use std::io;
 use std::ptr::null_mut;
@@ -67,6 +67,25 @@ const DIRECTION_NONE: i32 = -1;
 const DIRECTION_OUT: i32 = -2;
 const DIRECTION_IN: i32 = -3;
 
+/// What carries commands to a drive: the kernel, or in tests the model of a drive.
+pub(super) trait Line: Send + Sync {
+    /// Sends a SCSI command and waits for it.
+    fn scsi(&self, allowed: &mut Allowed<'_>, timeout_ms: u32) -> io::Result<Carried>;
+
+    /// Sends an NVMe command and waits for it: status and first dword of the completion.
+    fn nvme(&self, allowed: &mut Allowed<'_>, timeout_ms: u32) -> io::Result<(u16, u32)>;
+}
+
+impl Line for OwnedFd {
+    fn scsi(&self, allowed: &mut Allowed<'_>, timeout_ms: u32) -> io::Result<Carried> {
+        scsi(self, allowed, timeout_ms)
+    }
+
+    fn nvme(&self, allowed: &mut Allowed<'_>, timeout_ms: u32) -> io::Result<(u16, u32)> {
+        nvme(self, allowed, timeout_ms)
+    }
+}
+
 /// What SG_IO brought back.
 pub(super) struct Carried {
     pub status: u8,
@@ -75,8 +94,7 @@ pub(super) struct Carried {
     pub sense: Vec<u8>,
 }
 
-/// Sends a SCSI command and waits for it.
-pub(super) fn scsi(fd: impl AsFd, allowed: &mut Allowed<'_>, timeout_ms: u32) -> io::Result<Carried> {
+fn scsi(fd: impl AsFd, allowed: &mut Allowed<'_>, timeout_ms: u32) -> io::Result<Carried> {
     let command = allowed.command();
     let Body::Scsi(mut cdb, cmd_len) = command.body else { return Err(io::ErrorKind::InvalidInput.into()) };
     let (direction, data, len) = match &mut command.data {
@@ -121,8 +139,7 @@ pub(super) fn scsi(fd: impl AsFd, allowed: &mut Allowed<'_>, timeout_ms: u32) ->
     })
 }
 
-/// Sends an NVMe command and waits for it: status and first dword of the completion.
-pub(super) fn nvme(fd: impl AsFd, allowed: &mut Allowed<'_>, timeout_ms: u32) -> io::Result<(u16, u32)> {
+fn nvme(fd: impl AsFd, allowed: &mut Allowed<'_>, timeout_ms: u32) -> io::Result<(u16, u32)> {
     let command = allowed.command();
     let (number, Words { opcode, namespace, dwords }) = match command.body {
         Body::Admin(words) => (NVME_ADMIN_CMD, words),

@@ -7,7 +7,8 @@ use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use tintype_codec::digest::{Hasher, Part};
 
-static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+/// Zeros to hash; few enough to stay in the caches.
+pub(super) static ZEROS: [u8; 128 << 10] = [0; 128 << 10];
 
 pub(crate) struct DigestThread(JoinHandle<Hasher>);
 
@@ -15,12 +16,13 @@ impl DigestThread {
     pub fn spawn(mut hasher: Hasher, units: Receiver<Arc<Unit>>, shared: Arc<Shared>) -> Self {
         DigestThread(std::thread::spawn(move || {
             for unit in units {
+                let parts = if hasher.takes_parts() { &unit.parts[..] } else { &[] };
+                parts.iter().for_each(|part| hasher.append(part));
                 if unit.run.is_none() {
-                    let parts = if hasher.takes_parts() { &unit.parts[..] } else { &[] };
-                    parts.iter().for_each(|part| hasher.append(part));
-                    hasher.update(&unit.lease.bytes()[parts.len() * Part::LEN..]);
+                    // Bytes of parts that nobody else wants were not kept.
+                    hasher.update(unit.lease.bytes().get(parts.len() * Part::LEN..).unwrap_or_default());
                 } else {
-                    let mut left = unit.len;
+                    let mut left = unit.len - (parts.len() * Part::LEN) as u64;
                     while left > 0 && !shared.stopped() {
                         let now = left.min(ZEROS.len() as u64);
                         hasher.update(&ZEROS[..now as usize]);

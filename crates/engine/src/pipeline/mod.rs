@@ -25,7 +25,7 @@ use crate::pipeline::digests::DigestThread;
 use crate::pipeline::lane::LaneThread;
 use crate::pipeline::lease::Pool;
 use crate::pipeline::lines::Line;
-use crate::pipeline::plan::Planner;
+use crate::pipeline::plan::{Planner, Runs};
 use crate::pipeline::worker::{NEAR, Worker};
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -275,6 +275,7 @@ pub fn run(job: Job) -> Outcome {
         workers: Mutex::new(workers),
     });
     let parts = hashers.iter().any(Hasher::takes_parts);
+    let only_parts = lanes.is_empty() && parts && hashers.iter().all(Hasher::takes_parts);
     for hasher in hashers {
         let receiver = receivers.next().expect("one receiver was made for every hasher");
         digest_threads.push(DigestThread::spawn(hasher, receiver, Arc::clone(&shared)));
@@ -286,7 +287,8 @@ pub fn run(job: Job) -> Outcome {
         let receiver = receivers.next().expect("one receiver was made for every lane");
         lane_threads.push(LaneThread::spawn(index, lane, receiver, Arc::clone(&shared), Arc::clone(&live)));
     }
-    let planner = Arc::new(Mutex::new(Planner::new(input, from, unit)));
+    let planner =
+        Arc::new(Mutex::new(Planner::new(input, from, unit, if only_parts { Runs::Shared } else { Runs::Long })));
     for encoders in encoders {
         let worker = Worker {
             shared: Arc::clone(&shared),
@@ -299,6 +301,7 @@ pub fn run(job: Job) -> Outcome {
             one_reader: shape.in_flight <= 1,
             step,
             parts,
+            only_parts,
         };
         std::thread::spawn(move || worker.work());
     }

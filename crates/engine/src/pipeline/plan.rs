@@ -9,6 +9,18 @@ use tintype_core::{Error, Extent, Result, Source, State};
 /// Longest run of zeros handed on as one unit: short enough to stop and to show progress between two.
 const LONGEST_RUN: u64 = 256 << 20;
 
+/// The same where workers hash it: short enough for each to have its share.
+const SHARED_RUN: u64 = 16 << 20;
+
+/// How runs of zeros are cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Runs {
+    /// Nobody does anything with them.
+    Long,
+    /// Workers hash them.
+    Shared,
+}
+
 /// What a worker does next.
 pub(crate) struct Task {
     /// Its place in the order.
@@ -33,14 +45,19 @@ pub(crate) struct Planner {
     at: u64,
     seq: u64,
     unit: u64,
+    longest_run: u64,
     // The last extent the source told of, to ask once for each.
     extent: Option<Extent>,
     ended: bool,
 }
 
 impl Planner {
-    pub fn new(input: Input, from: u64, unit: u64) -> Self {
-        Planner { input, at: from, seq: 0, unit, extent: None, ended: false }
+    pub fn new(input: Input, from: u64, unit: u64, runs: Runs) -> Self {
+        let longest_run = match runs {
+            Runs::Long => LONGEST_RUN,
+            Runs::Shared => SHARED_RUN,
+        };
+        Planner { input, at: from, seq: 0, unit, longest_run, extent: None, ended: false }
     }
 
     /// The next task; `None` at the end. `lease` receives the bytes where they come from a stream.
@@ -88,7 +105,7 @@ impl Planner {
         let here = self.extent_at(&**source, self.at)?;
         let whole = |end: u64| if end == size { end } else { end / self.unit * self.unit };
         if here.state.reads_zero() {
-            let end = whole(here.end().min(self.at / self.unit * self.unit + LONGEST_RUN.max(self.unit)));
+            let end = whole(here.end().min(self.at / self.unit * self.unit + self.longest_run.max(self.unit)));
             if end > self.at {
                 return Ok((end - self.at, Work::Run(here.state)));
             }

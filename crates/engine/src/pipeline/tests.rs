@@ -38,6 +38,39 @@ fn copies_and_digests_any_size() {
 }
 
 #[test]
+fn digests_of_parts_alone_are_the_same() {
+    for len in [0usize, 1, 1 << 20, (1 << 20) + 1, 40 << 20, (21 << 20) + 4097] {
+        let mut model = Model::mixed(len, &[State::Data, State::Zero], 1 << 20, len as u64);
+        // A long run of zeros among data, cut by no unit.
+        if len > 30 << 20 {
+            model = Model::noise(len, 3);
+            model.bytes[(2 << 20) + 512..(39 << 20) + 5].fill(0);
+            let from = (2 << 20) + 512;
+            model.runs = vec![
+                Extent::new(0, from, State::Data),
+                Extent::new(from, (39 << 20) + 5 - from, State::Zero),
+                Extent::new((39 << 20) + 5, len as u64 - (39 << 20) - 5, State::Data),
+            ];
+        }
+        let job = Job { hashers: vec![Hasher::new(Algorithm::Blake3)], ..job(Arc::new(model.clone()), Vec::new()) };
+        let outcome = run(job);
+        assert!(outcome.error.is_none());
+        assert_eq!(outcome.totals.values().sum::<u64>(), len as u64);
+        let found: Vec<_> = outcome.hashers.into_iter().map(|h| h.finish()).collect();
+        assert_eq!(found, [digest(Algorithm::Blake3, &model.bytes)], "{len}");
+    }
+    let model = Model::noise(6 << 20, 1);
+    let bad: ExtentMap = [Extent::new((3 << 20) + 512, 1024, State::Bad)].into_iter().collect();
+    let source = Arc::new(Faulty::new(Arc::new(model.clone()), bad.clone(), Fault::default()));
+    let outcome = run(Job { hashers: vec![Hasher::new(Algorithm::Blake3)], ..job(source, Vec::new()) });
+    assert_eq!(outcome.lost, bad);
+    let mut expected = model.bytes;
+    expected[(3 << 20) + 512..(3 << 20) + 1536].fill(0);
+    let found: Vec<_> = outcome.hashers.into_iter().map(|h| h.finish()).collect();
+    assert_eq!(found, [digest(Algorithm::Blake3, &expected)]);
+}
+
+#[test]
 fn loses_exactly_the_bad_sectors() {
     let model = Model::noise(6 << 20, 1);
     let bad: ExtentMap =

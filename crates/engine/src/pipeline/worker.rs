@@ -1,5 +1,6 @@
 //! One worker: reads a unit, finds out what it is, encodes it for every lane.
 
+use super::digests::ZEROS;
 use super::isolate::{self, Found, Policy, Replace};
 use super::lease::Lease;
 use super::lines::Lines;
@@ -8,7 +9,7 @@ use super::{Shared, Unit, lock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tintype_codec::digest::Part;
-use tintype_core::{Encoder, Error, Extent, Feed, Result, State};
+use tintype_core::{Encoder, Error, Extent, Feed, Result, Source, State};
 
 /// Bytes that are read, hashed and encoded in one go: they stay in the caches. Longer writes spare calls of the kernel; where
 /// nothing is written it is half of that.
@@ -28,6 +29,8 @@ pub(crate) struct Worker {
     pub step: u64,
     // Some digest is put together from parts.
     pub parts: bool,
+    // All are, and there are no lanes: nobody wants the bytes of whole parts.
+    pub only_parts: bool,
 }
 
 /// Says that the worker is gone, however it goes.
@@ -74,8 +77,23 @@ impl Worker {
         let mut lines = Lines::new(&mut lease, self.feeds.len());
         let parted = self.parts && offset.is_multiple_of(Part::LEN as u64);
         let (run, states) = match work {
-            Work::Run(state) => (Some(state), vec![Extent::new(offset, len, state)]),
+            Work::Run(state) => {
+                if parted && self.only_parts {
+                    zeros(&mut parts, offset, len, &self.shared);
+                }
+                (Some(state), vec![Extent::new(offset, len, state)])
+            }
             Work::Filled => {
+                read = len;
+                (None, Vec::new())
+            }
+            Work::Read(source, states)
+                if states.is_empty()
+                    && self.only_parts
+                    && parted
+                    && len.is_multiple_of(Part::LEN as u64)
+                    && self.hashed(&*source, &mut lease, offset, len, &mut parts) =>
+            {
                 read = len;
                 (None, Vec::new())
             }
@@ -136,6 +154,8 @@ impl Worker {
         drop(held);
         match run {
             Some(state) => self.run(&mut lines, offset, len, state),
+            // Its bytes went by.
+            None if lease.bytes().is_empty() => {}
             None => {
                 let from = lines.to.max(offset) - offset;
                 self.encode(&mut lines, lease.bytes(), offset, from, &states);
@@ -151,9 +171,32 @@ impl Worker {
         Ok(true)
     }
 
+    /// Hashes a unit of whole parts through one small buffer, which never leaves the caches. False, with no parts, where
+    /// anything cannot be read.
+    fn hashed(&self, source: &dyn Source, lease: &mut Lease, offset: u64, len: u64, parts: &mut Vec<Part>) -> bool {
+        let mut at = 0;
+        while at < len {
+            let to = (at + self.step).min((at / Part::LEN as u64 + 1) * Part::LEN as u64).min(len);
+            let bytes = lease.prepare((to - at) as usize);
+            if source.read_at(bytes, offset + at).is_err() {
+                parts.clear();
+                break;
+            }
+            if at.is_multiple_of(Part::LEN as u64) {
+                parts.push(Part::new(offset + at));
+            }
+            if let Some(part) = parts.last_mut() {
+                part.update(bytes);
+            }
+            at = to;
+        }
+        lease.truncate(0);
+        at == len
+    }
+
     fn read(
         &self,
-        source: &dyn tintype_core::Source,
+        source: &dyn Source,
         buf: &mut [u8],
         offset: u64,
         lost: &mut Vec<Extent>,
@@ -229,6 +272,20 @@ fn hash(parts: &mut Vec<Part>, bytes: &[u8], offset: u64, from: u64) {
             part.update(&bytes[at..to]);
         }
         at = to;
+    }
+}
+
+/// Hashes the whole parts of a run of zeros: a digest thread alone would take as many times as long as there are workers.
+fn zeros(parts: &mut Vec<Part>, offset: u64, len: u64, shared: &Shared) {
+    for at in (0..len / Part::LEN as u64).map(|i| offset + i * Part::LEN as u64) {
+        if shared.stopped() {
+            break;
+        }
+        let mut part = Part::new(at);
+        for _ in 0..Part::LEN / ZEROS.len() {
+            part.update(&ZEROS);
+        }
+        parts.push(part);
     }
 }
 

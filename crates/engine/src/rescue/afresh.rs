@@ -47,7 +47,7 @@ impl Afresh {
                 _ => continue,
             };
             let tries = u8::from(now != Status::NonTried);
-            changes.extend(ledger.all(status).into_iter().map(|range| (range, Fate { status: now, tries })));
+            changes.extend(ledger.all(status).into_iter().map(|range| (range, Fate::new(now, tries))));
         }
         for (range, fate) in &changes {
             ledger.set(range.clone(), *fate);

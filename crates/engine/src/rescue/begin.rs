@@ -36,7 +36,8 @@ impl Site {
         format!("{}.journal", self.map)
     }
 
-    fn text(&self) -> Result<Option<Vec<u8>>> {
+    /// The text of the mapfile, if there is one.
+    pub fn text(&self) -> Result<Option<Vec<u8>>> {
         if !self.outlet.exists(&self.map)? {
             return Ok(None);
         }
@@ -85,7 +86,7 @@ impl Begun {
             ))
             .in_path(image));
         }
-        let finished = ledger.iter().filter(|(_, f)| f.status == Status::Finished).map(|(r, _)| r.end).max();
+        let finished = ledger.iter().filter(|(_, f)| f.status() == Status::Finished).map(|(r, _)| r.end).max();
         let finished = finished.map(|end| target.place(end)).transpose()?;
         match (there, finished) {
             (There::Nothing, Some(_)) => Err(Error::denied(format!(
@@ -190,7 +191,7 @@ fn from_mapfile(map: Mapfile, len: u64) -> Result<Ledger> {
             )));
         }
         let tries = u8::from(!matches!(status, Status::NonTried | Status::Finished));
-        fates.set(range.start.min(len)..range.end.min(len), Fate { status, tries });
+        fates.set(range.start.min(len)..range.end.min(len), Fate::new(status, tries));
     }
     drop(map);
     Ok(Ledger::of(len, fates))

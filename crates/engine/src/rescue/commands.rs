@@ -108,7 +108,7 @@ impl Rescue<'_> {
                     run?;
                 }
                 Command::Status(range) => {
-                    let blocks: Vec<_> = self.ledger.within(range).map(|(r, fate)| (r, fate.status)).collect();
+                    let blocks: Vec<_> = self.ledger.within(range).map(|(r, fate)| (r, fate.status())).collect();
                     let mut at = 0;
                     while at < blocks.len() {
                         let (first, status) = (&blocks[at].0, blocks[at].1);

@@ -158,8 +158,8 @@ impl Committer {
     /// Begins to write the journal anew.
     fn make_journal(&mut self) -> JoinHandle<Result<Made>> {
         let (outlet, name) = (Arc::clone(&self.outlet), self.log.name().to_owned());
-        let (fates, header) = (Arc::clone(&self.fates), self.log.header().clone());
-        std::thread::spawn(move || Whole::write(&*outlet, &name, &header, &fates).map(Made::Journal))
+        let (fates, header, causes) = (Arc::clone(&self.fates), self.log.header().clone(), self.log.causes().clone());
+        std::thread::spawn(move || Whole::write(&*outlet, &name, &header, &fates, &causes).map(Made::Journal))
     }
 
     /// Waits for what is being made, if anything, and puts it in its place.
@@ -189,7 +189,7 @@ impl Committer {
 /// Writes the mapfile of `fates` under its fresh name; returns its CRC-32.
 fn write_map(outlet: &dyn Outlet, name: &str, fates: &RangeMap<Fate>, heading: &Heading, pass: Pass) -> Result<u32> {
     let phase = match pass {
-        _ if fates.iter().all(|(_, f)| f.status == Status::Finished) => Phase::Finished,
+        _ if fates.iter().all(|(_, f)| f.status() == Status::Finished) => Phase::Finished,
         // Sweeping has a sign of its own since ddrescue 1.30; all versions know this one.
         Pass::Copy | Pass::Slow | Pass::Back | Pass::Sweep | Pass::Enclose | Pass::Rest => Phase::Copying,
         Pass::Trim => Phase::Trimming,
@@ -218,10 +218,10 @@ fn blocks(fates: &RangeMap<Fate>) -> impl Iterator<Item = (Range<u64>, Status)> 
     let mut fates = fates.iter().peekable();
     std::iter::from_fn(move || {
         let (mut range, fate) = fates.next()?;
-        while let Some((next, _)) = fates.next_if(|(r, f)| r.start == range.end && f.status == fate.status) {
+        while let Some((next, _)) = fates.next_if(|(r, f)| r.start == range.end && f.status() == fate.status()) {
             range.end = next.end;
         }
-        Some((range, fate.status))
+        Some((range, fate.status()))
     })
 }
 

@@ -174,6 +174,7 @@ fn run(outlet: Arc<dyn Outlet>, source: Arc<dyn Source>, how: How) -> Result<Ran
     };
     let site = site(Arc::clone(&outlet));
     let (ledger, log) = take_up(begun, &site, header, len, &*how.watch)?;
+    let causes = log.causes().clone();
     if file.len()? < len {
         file.set_len(len)?;
         file.sync()?;
@@ -198,6 +199,7 @@ fn run(outlet: Arc<dyn Outlet>, source: Arc<dyn Source>, how: How) -> Result<Ran
         watch: how.watch,
         suspicions: Suspicions::new(plan.sector, 0.0, None),
         direction: Direction::Forwards,
+        causes,
         areas: 0,
         longest: plan.longest,
         sector: plan.sector,
@@ -219,7 +221,7 @@ fn nothing_false(folder: &MemoryOutlet, source: &Sick) -> Result<Begun> {
     };
     let begun = known(Arc::new(folder.clone()), source)?;
     if let Begun::FromMap(ledger, _) | Begun::FromJournal(ledger, _) = &begun {
-        for (range, fate) in ledger.iter().filter(|(_, f)| f.status == Status::Finished) {
+        for (range, fate) in ledger.iter().filter(|(_, f)| f.status() == Status::Finished) {
             assert!(there(range.clone()), "{range:?} is called {fate:?} and is not there");
         }
     }
@@ -235,7 +237,7 @@ fn nothing_false(folder: &MemoryOutlet, source: &Sick) -> Result<Begun> {
 /// Goes on in a folder, to the end.
 fn goes_on(folder: &MemoryOutlet, source: &Arc<Sick>) {
     let kept = run(Arc::new(folder.clone()), Arc::clone(source) as _, How::default()).unwrap();
-    let finished: u64 = kept.iter().filter(|(_, f)| f.status == Status::Finished).map(|(r, _)| r.end - r.start).sum();
+    let finished: u64 = kept.iter().filter(|(_, f)| f.status() == Status::Finished).map(|(r, _)| r.end - r.start).sum();
     assert_eq!(finished, source.good());
     nothing_false(folder, source).unwrap();
     let image = folder.bytes("t.img").unwrap();
@@ -443,7 +445,7 @@ fn a_journal_of_weeks_is_short_again_after_a_while() {
     let begun = known(Arc::clone(&outlet), &*source).unwrap();
     let (ledger, mut log) = take_up(begun, &site(outlet), header(), LEN, &Silent::default()).unwrap();
     for n in 0..20_000_u32 {
-        let fate = Fate { status: Status::Bad, tries: (n % 200) as u8 };
+        let fate = Fate::new(Status::Bad, (n % 200) as u8);
         log.commit(&[(1024..1536, fate)]).unwrap();
     }
     assert!(log.is_bloated(ledger.fragments(), 64 << 10));
@@ -454,6 +456,69 @@ fn a_journal_of_weeks_is_short_again_after_a_while() {
     let short = folder.bytes("t.map.journal").unwrap().len();
     assert!(long > 500_000 && short < 100_000, "{long} bytes became {short}");
     goes_on(&folder, &source);
+}
+
+/// The same journal as version 2 has it, which says less of its ranges.
+fn older(journal: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8(journal.to_vec()).unwrap();
+    let (mut older, mut group) = (String::new(), String::new());
+    for line in text.lines() {
+        let words: Vec<_> = line.split(' ').collect();
+        match words[0] {
+            "tintype" => older += "tintype rescue journal 2\n",
+            "r" => group += &(words[..5].join(" ") + "\n"),
+            "c" => {
+                older += &format!("{group}c {:08x}\n", tintype_codec::checksum::crc32(group.as_bytes()));
+                group.clear();
+            }
+            _ => older += &(line.to_owned() + "\n"),
+        }
+    }
+    older.into_bytes()
+}
+
+/// Neighbours that differ only in what version 2 does not know are one.
+fn joined(pieces: Vec<(Range<u64>, Status, u8)>) -> Vec<(Range<u64>, Status, u8)> {
+    let mut all: Vec<(Range<u64>, Status, u8)> = Vec::new();
+    for (range, status, tries) in pieces {
+        match all.last_mut() {
+            Some(last) if (last.0.end, last.1, last.2) == (range.start, status, tries) => last.0.end = range.end,
+            _ => all.push((range, status, tries)),
+        }
+    }
+    all
+}
+
+#[test]
+fn a_journal_of_version_2_is_gone_on_with_and_becomes_one_of_version_3() {
+    let source = Sick::new(LEN, &BAD);
+    let folder = half_way(&source);
+    let journal = folder.bytes("t.map.journal").unwrap();
+    assert!(journal.starts_with(b"tintype rescue journal 3\n"));
+    let known = |folder: &MemoryOutlet| match nothing_false(folder, &source).unwrap() {
+        Begun::FromJournal(ledger, found) => {
+            let pieces = ledger.iter().map(|(r, f)| (r, f.status(), f.tries()));
+            (pieces.collect::<Vec<_>>(), found.older, found.maps.len())
+        }
+        _ => panic!("its journal is read"),
+    };
+    let before = known(&folder);
+    folder.insert("t.map.journal", older(&journal));
+    let after = known(&folder);
+    assert_eq!((before.1, after.1), (false, true));
+    assert_eq!((joined(after.0), after.2), (joined(before.0), before.2));
+    // A run that is stopped at once has written it anew.
+    let again = copy(&folder);
+    let watch = Arc::new(After(AtomicU64::new(0)));
+    run(Arc::new(again.clone()), Arc::clone(&source) as _, How { watch, ..How::default() }).unwrap();
+    assert!(again.bytes("t.map.journal").unwrap().starts_with(b"tintype rescue journal 3\n"));
+    goes_on(&again, &source);
+    // One of a version to come is refused in words.
+    let mut newer = journal.clone();
+    newer[23] = b'4';
+    folder.insert("t.map.journal", newer);
+    let e = run(Arc::new(folder), source, How::default()).unwrap_err();
+    assert!(e.kind() == Kind::Corrupt && e.to_string().contains("of a version that this program does not know"), "{e}");
 }
 
 proptest! {

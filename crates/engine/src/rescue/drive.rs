@@ -1,14 +1,18 @@
 //! Opens the drive that is to be rescued.
 
+use super::handling::SetEffort;
 use super::ladder::{Laddered, Patience, Rungs, Step};
+use super::power;
 use super::prepare::{self, Prepared};
+use super::suspect::Reason;
+use super::uncorrected::{Begin, Way};
 use crate::open::{Medium, medium_of};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tintype_core::{Error, Event, Identity, Result, Silent, Source, Watch, human_size};
-use tintype_device::passthrough::{Channel, Commanded, Consent, Dialect, defects};
+use tintype_device::passthrough::{Channel, Commanded, Consent, Dialect, Manner, Uncorrected, defects};
 use tintype_device::reset::{self, Handles};
 use tintype_device::{attachment, block, file};
 
@@ -36,6 +40,10 @@ pub struct OpenDrive {
     pub commanded: Option<Arc<Commanded>>,
     /// What it says it cannot read, where it was asked.
     pub known: Vec<Range<u64>>,
+    /// Ways to ask it for what it calls unreadable, where that is wanted.
+    pub ways: Vec<Way>,
+    /// Tells the drive how much to do for the reads that follow, where it can be told with each.
+    pub effort: Option<SetEffort>,
     /// The same drive, if it is one.
     block: Option<Arc<block::BlockSource>>,
 }
@@ -49,7 +57,15 @@ pub fn open_drive(path: &Path, how: Passthrough, timeout: Duration, watch: &dyn 
         }
         Medium::File => {
             let source = Arc::new(file::Uncached::open(path)?);
-            return Ok(OpenDrive { source, deadline: timeout, commanded: None, known: Vec::new(), block: None });
+            return Ok(OpenDrive {
+                source,
+                deadline: timeout,
+                commanded: None,
+                known: Vec::new(),
+                ways: Vec::new(),
+                effort: None,
+                block: None,
+            });
         }
         Medium::Folder => return Err(Error::usage("is a folder, no drive").in_path(path)),
     };
@@ -85,6 +101,8 @@ pub fn open_drive(path: &Path, how: Passthrough, timeout: Duration, watch: &dyn 
                 deadline: timeout.saturating_add(RECOVERY),
                 commanded: Some(commanded),
                 known: Vec::new(),
+                ways: Vec::new(),
+                effort: None,
                 block: Some(drive),
             }
         }
@@ -93,6 +111,8 @@ pub fn open_drive(path: &Path, how: Passthrough, timeout: Duration, watch: &dyn 
             deadline: timeout,
             commanded: None,
             known: Vec::new(),
+            ways: Vec::new(),
+            effort: None,
             block: Some(drive),
         },
     })
@@ -109,6 +129,18 @@ pub struct Treatment {
     pub settings: Settings,
     /// Whether it is asked for its lists of defects.
     pub lists: Lists,
+    /// Whether it is going to be asked for what it calls unreadable.
+    pub unreadable: Unreadable,
+}
+
+/// Whether a drive is asked for what it calls unreadable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unreadable {
+    /// What it calls unreadable is left alone.
+    #[default]
+    Left,
+    /// At the end, in every way that it may know.
+    Asked,
 }
 
 /// Whether a drive is asked for its lists of defects.
@@ -165,6 +197,14 @@ pub fn open_treated(
     if let (Some(commanded), Lists::Asked) = (&drive.commanded, treatment.lists) {
         drive.known = known(commanded, &**watch);
     }
+    drive.effort = prepared.as_ref().filter(|prepared| prepared.has_efforts()).map(|prepared| {
+        let prepared = Arc::clone(prepared);
+        let set: SetEffort = Arc::new(move |effort| prepared.set_effort(effort));
+        set
+    });
+    if treatment.unreadable == Unreadable::Asked {
+        drive.ways = ways(&drive, prepared.as_ref(), timeout, path, &**watch)?;
+    }
     if !treatment.steps.is_empty() {
         let Some(block) = drive.block.clone() else {
             return Err(Error::usage("is a file, which cannot be reset").in_path(path));
@@ -180,12 +220,54 @@ pub fn open_treated(
             power: treatment.power.clone(),
             prepared: prepared.clone(),
             path: path.to_path_buf(),
+            watch: Arc::clone(watch),
         };
         let steps = treatment.steps.clone();
         drive.deadline = Laddered::longest(steps.len(), &patience).saturating_add(timeout);
         drive.source = Arc::new(Laddered::new(drive.source, steps, Box::new(rungs), patience, Arc::clone(watch)));
     }
     Ok((drive, prepared))
+}
+
+/// The ways to ask a drive for what it calls unreadable; `Unsupported` where there are none.
+fn ways(
+    drive: &OpenDrive,
+    prepared: Option<&Arc<Prepared>>,
+    timeout: Duration,
+    path: &Path,
+    watch: &dyn Watch,
+) -> Result<Vec<Way>> {
+    let Some(commanded) = &drive.commanded else {
+        let what = "takes no commands, so it cannot be asked for what it calls unreadable; leave out --suspect-reads";
+        return Err(Error::unsupported(what).in_path(path));
+    };
+    let mut ways = Vec::new();
+    for manner in Manner::of(commanded)? {
+        let (reason, begin) = match (manner, prepared) {
+            (Manner::TransferBlock, Some(prepared)) => {
+                let prepared = Arc::clone(prepared);
+                let begin: Begin = Arc::new(move || prepared.hand_over_failed_blocks());
+                (Reason::TransferBlock, Some(begin))
+            }
+            (Manner::TransferBlock, None) => {
+                let what = "with --prepare, the drive could be told to hand over blocks that failed (TB)";
+                watch.event(&Event::Note(what.into()));
+                continue;
+            }
+            (Manner::ReadLong, _) => (Reason::ReadLong, None),
+            (Manner::ReadStream, _) => (Reason::ReadStream, None),
+            (Manner::SctReadLong, _) => (Reason::SctReadLong, None),
+            (Manner::AtaReadLong, _) => (Reason::AtaReadLong, None),
+        };
+        let source = Arc::new(Uncorrected::new(Arc::clone(commanded), manner, timeout)?);
+        ways.push(Way { reason, source, begin });
+    }
+    if ways.is_empty() {
+        let what =
+            "has no command that gives what it calls unreadable (NVMe drives have none); leave out --suspect-reads";
+        return Err(Error::unsupported(what).in_path(path));
+    }
+    Ok(ways)
 }
 
 /// What the drive says it cannot read. That it does not tell is no reason not to go on.
@@ -223,6 +305,7 @@ struct Real {
     power: Option<String>,
     prepared: Option<Arc<Prepared>>,
     path: PathBuf,
+    watch: Arc<dyn Watch>,
 }
 
 impl Rungs for Real {
@@ -233,7 +316,7 @@ impl Rungs for Real {
             Step::Link => handles.reset_link()?,
             Step::Power => {
                 let command = self.power.as_deref().ok_or_else(|| Error::usage("there is no command for the power"))?;
-                self.run(command)?;
+                power::run(command, &self.path, &self.identity.serial, COME_BACK, &*self.watch)?;
                 let mut done = vec![format!("{command} was run")];
                 done.extend(handles.rescan().unwrap_or_default());
                 done
@@ -259,29 +342,5 @@ impl Rungs for Real {
             prepared.apply_again(Arc::clone(commanded));
         }
         Some(drive.source)
-    }
-}
-
-impl Real {
-    /// Runs the command for the power; what it is about is in its environment.
-    fn run(&self, command: &str) -> Result<()> {
-        let mut shell = std::process::Command::new("sh");
-        shell.args(["-c", command]).env("TINTYPE_DRIVE", &self.path).env("TINTYPE_SERIAL", &self.identity.serial);
-        shell.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
-        let mut child = shell.spawn().map_err(|e| Error::io("the command for the power cannot be run", e))?;
-        let began = Instant::now();
-        loop {
-            match child.try_wait().map_err(|e| Error::io("the command for the power is lost", e))? {
-                Some(status) if status.success() => return Ok(()),
-                Some(status) => return Err(Error::new(tintype_core::Kind::Io, format!("{command}: {status}"))),
-                None if began.elapsed() > COME_BACK => {
-                    let _ = child.kill();
-                    let _ = child.wait();
-                    let seconds = COME_BACK.as_secs();
-                    return Err(Error::new(tintype_core::Kind::Io, format!("{command} did not end in {seconds} s")));
-                }
-                None => std::thread::sleep(Duration::from_millis(100)),
-            }
-        }
     }
 }

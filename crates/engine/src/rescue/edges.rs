@@ -83,7 +83,7 @@ impl Rescue<'_> {
     /// The exact start of what begins to fail in the unit at `start`: one failure more.
     pub(super) fn refine_start(&mut self, start: u64) -> Result<u64> {
         match self.ledger.at(start.min(self.ledger.len() - 1)) {
-            (unit, fate) if fate.status == Status::NonScraped && unit.start == start && self.ledger.holds(start) => {
+            (unit, fate) if fate.status() == Status::NonScraped && unit.start == start && self.ledger.holds(start) => {
                 let unit = start..self.aligned_end(start, self.plan.unit, unit.end);
                 self.forward(unit, self.plan.sector)
             }
@@ -95,7 +95,7 @@ impl Rescue<'_> {
     pub(super) fn refine_end(&mut self, end: u64) -> Result<u64> {
         let last = end.max(1) - 1;
         match self.ledger.at(last) {
-            (unit, fate) if fate.status == Status::NonScraped && unit.end == end && self.ledger.holds(last) => {
+            (unit, fate) if fate.status() == Status::NonScraped && unit.end == end && self.ledger.holds(last) => {
                 let start = ((end - 1) / self.plan.unit * self.plan.unit).max(unit.start);
                 self.backward(start..end, self.plan.sector)
             }

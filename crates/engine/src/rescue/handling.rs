@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 use tintype_core::{Result, Source};
+use tintype_device::passthrough::Effort;
 
 /// Opens the drive anew.
 pub type Reopen = Arc<dyn Fn() -> Result<Arc<dyn Source>> + Send + Sync>;
+
+/// Tells the drive how much to do for the reads that follow.
+pub type SetEffort = Arc<dyn Fn(Effort) + Send + Sync>;
 
 /// How a drive is treated.
 #[derive(Clone)]
@@ -22,6 +26,8 @@ pub struct Handling {
     pub pause_on_pass: Duration,
     /// Opens the drive anew after every failed read.
     pub reopen: Option<Reopen>,
+    /// Tells the drive how much to do, where it can be told; it is to do little in the fast passes, and what fails then has not failed.
+    pub effort: Option<SetEffort>,
     /// What is done after a failed read.
     pub after_error: AfterError,
     /// A sector that equals this is one that failed: what a drive or bridge puts in the place of what it could not read.
@@ -41,6 +47,7 @@ impl Default for Handling {
             pause_on_error: Duration::ZERO,
             pause_on_pass: Duration::ZERO,
             reopen: None,
+            effort: None,
             after_error: AfterError::GoOn,
             bad_data: None,
             check_reads: 0.0,

@@ -3,6 +3,7 @@
 use super::afresh::{Afresh, Wanted};
 use super::begin::{Begun, Site, There};
 use super::commands::Console;
+use super::failures::{self, FailedFor};
 use super::handling::Handling;
 use super::keeper::{Cadence, Keeper, Place};
 use super::known::leave_for_later;
@@ -13,7 +14,8 @@ use super::reader::{Around, Heard, Reader};
 use super::real::{Direction, Real, Tools};
 use super::suspect::{self, End, Suspect, Suspicions};
 use super::target::{Held, Start, Target};
-use super::{Ledger, Plan, Rescue, Status};
+use super::uncorrected::SuspectReads;
+use super::{Causes, Ledger, Plan, Rescue, Status};
 use crate::identity::SourceId;
 use crate::map::Domain;
 use crate::report::{Range as Listed, now, program};
@@ -50,6 +52,8 @@ pub struct Request {
     pub afresh: Afresh,
     /// Where a file system keeps data; zeros there are suspect.
     pub expected: Option<Domain>,
+    /// How what stays unreadable is asked for at the end, if at all.
+    pub suspect_reads: Option<SuspectReads>,
     /// How to go about it.
     pub plan: Plan,
     /// From which end.
@@ -87,10 +91,16 @@ pub struct Rescued {
     pub bad: Vec<Listed>,
     /// Ranges that are meant and were not, or not finally, tried.
     pub unread: Vec<Listed>,
+    /// Bytes that are meant and failed, by reason.
+    pub failures: Vec<FailedFor>,
+    /// Bytes that were read, by how long that took.
+    pub took: BTreeMap<&'static str, u64>,
     /// Ranges that were read and may be wrong all the same.
     pub suspect: Vec<Suspect>,
     /// Reads of this run that were made twice and compared.
     pub checked_reads: u64,
+    /// Sectors that the drive calls unreadable and that were asked for past its error correction in this run.
+    pub suspect_reads: u64,
     /// Reads of this run.
     pub reads: u64,
     /// Reads of this run that failed.
@@ -109,7 +119,7 @@ pub struct Rescued {
 pub fn run(mut request: Request) -> Result<Rescued> {
     let console = request.console.take();
     let Request { locator, path, source, target, map, map_interval, domain, wanted, afresh, .. } = &request;
-    let Request { expected, plan, direction, handling, limits, command, watch, .. } = &request;
+    let Request { expected, suspect_reads, plan, direction, handling, limits, command, watch, .. } = &request;
     let clock = Instant::now();
     let len = source.len();
     let domain = wanted.domain(domain.clone(), map, len)?.in_units(plan.sector, len);
@@ -118,6 +128,12 @@ pub fn run(mut request: Request) -> Result<Rescued> {
     }
     let id = SourceId::of(locator, path.as_deref(), Some(&**source));
     let site = Site::of(map)?;
+    let suspects = site.folder.join(format!("{}.suspect", site.map));
+    let beside = site.folder.join(format!("{}.suspect.img", site.map));
+    let before = suspect::load(&suspects)?;
+    if let Some(wanted) = suspect_reads {
+        wanted.announce(&beside, &before, &**watch)?;
+    }
     let known = || Begun::at(&site, &id, len, target, target.there()?);
     if target.there()? == There::Nothing {
         known()?;
@@ -144,6 +160,7 @@ pub fn run(mut request: Request) -> Result<Rescued> {
         _ => false,
     };
     let (mut ledger, log) = take_up(begun, &site, header, len, &**watch).map_err(|e| e.in_folder(&site.folder))?;
+    let causes = log.causes().clone();
     // The journal is there first: an image that has its length and no journal would be somebody else's.
     let disk = held.disk(start)?;
     let mut reader = Reader::new(Arc::clone(source), handling.deadline);
@@ -182,13 +199,23 @@ pub fn run(mut request: Request) -> Result<Rescued> {
         handling: handling.clone(),
         limits: limits.clone(),
         watch: Arc::clone(watch),
-        suspicions: Suspicions::new(plan.sector, handling.check_reads, expected.clone()),
+        suspicions: Suspicions::new(plan.sector, handling.check_reads, expected.clone())
+            .kept_in(&suspects, &before, &ledger),
         direction: *direction,
+        causes: causes.clone(),
         areas,
         longest: plan.longest,
         sector: plan.sector,
     });
+    let in_full = console.is_none();
     let (ledger, run) = passes(&mut drive, ledger, plan, *direction, console);
+    let (mut asked, mut run) = (0, run);
+    if let (Some(wanted), true, Ok(())) = (suspect_reads, in_full, &run) {
+        match drive.suspect_reads(wanted, &ledger, plan, &before, &beside) {
+            Ok(sectors) => asked = sectors,
+            Err(e) => run = Err(e),
+        }
+    }
     // What was sampled is compared whatever ended the run but a person, or a drive that is not to be read any more.
     let run = run.and_then(|()| drive.check_reads(End::Yes));
     watch.event(&Event::End);
@@ -196,9 +223,7 @@ pub fn run(mut request: Request) -> Result<Rescued> {
     drive.keeper.finish()?;
     let found = std::mem::replace(&mut drive.suspicions, Suspicions::new(plan.sector, 0.0, None));
     let checked_reads = found.checked;
-    let suspects = site.folder.join(format!("{}.suspect", site.map));
-    let suspect = found.finish(&suspect::load(&suspects)?, &ledger, &*disk);
-    suspect::save(&suspects, &suspect)?;
+    let suspect = found.finish(&ledger, &*disk)?;
     let stop: Option<Stop> = match run {
         Ok(()) => None,
         Err(e) if e.kind() == Kind::Cancelled && drive.stop.is_some() => drive.stop.take(),
@@ -208,11 +233,7 @@ pub fn run(mut request: Request) -> Result<Rescued> {
         watch.event(&Event::Note(format!("stopped: {}", stop.why)));
     }
     let listed = |wanted: &[Status]| -> Vec<Listed> {
-        ledger
-            .pieces()
-            .filter(|(_, f)| wanted.contains(&f.status))
-            .map(|(r, _)| Listed { offset: r.start, len: r.end - r.start })
-            .collect()
+        ledger.ranges(wanted).into_iter().map(|r| Listed { offset: r.start, len: r.end - r.start }).collect()
     };
     Ok(Rescued {
         source: locator.clone(),
@@ -224,8 +245,11 @@ pub fn run(mut request: Request) -> Result<Rescued> {
         statuses: Status::ALL.iter().map(|s| (s.name().to_owned(), ledger.total(*s))).collect(),
         bad: listed(&[Status::Bad]),
         unread: listed(&[Status::NonTried, Status::NonTrimmed, Status::NonScraped]),
+        failures: failures::by_reason(ledger.pieces(), &causes),
+        took: failures::by_time(ledger.pieces()),
         suspect,
         checked_reads,
+        suspect_reads: asked,
         reads: drive.pace.reads,
         failed_reads: drive.pace.failed,
         hung_reads: drive.pace.hung,
@@ -237,15 +261,15 @@ pub fn run(mut request: Request) -> Result<Rescued> {
 
 /// What is known, and the journal that goes on from there.
 pub(super) fn take_up(begun: Begun, site: &Site, header: Header, len: u64, watch: &dyn Watch) -> Result<(Ledger, Log)> {
-    let create = |ledger: Ledger, map: Option<u32>| {
-        let log = Log::create(Arc::clone(&site.outlet), &site.journal(), header.clone(), ledger.fates(), map)?;
+    let create = |ledger: Ledger, header: Header, causes: Causes, maps: Vec<u32>| {
+        let log = Log::create(Arc::clone(&site.outlet), &site.journal(), header, ledger.fates(), causes, maps)?;
         Ok((ledger, log))
     };
     match begun {
-        Begun::Anew => create(Ledger::new(len), None),
+        Begun::Anew => create(Ledger::new(len), header, Causes::new(), Vec::new()),
         Begun::FromMap(ledger, sum) => {
             watch.event(&Event::Note(format!("going on with {}", site.folder.join(&site.map).display())));
-            create(ledger, Some(sum))
+            create(ledger, header, Causes::new(), vec![sum])
         }
         Begun::FromJournal(ledger, found) => {
             if let (Some(was), Some(is)) = (&found.header.medium, &header.medium)
@@ -259,6 +283,9 @@ pub(super) fn take_up(begun: Begun, site: &Site, header: Header, len: u64, watch
                 watch.event(&Event::Note(what));
             }
             watch.event(&Event::Note(format!("going on: {} of {len} bytes are there", ledger.total(Status::Finished))));
+            if found.older {
+                return create(ledger, found.header, found.causes, found.maps);
+            }
             Ok((ledger, Log::reopen(Arc::clone(&site.outlet), &site.journal(), &found)?))
         }
     }
@@ -300,7 +327,7 @@ const LOOK: u64 = 4096;
 
 /// True if the drive still holds what was read from it, as far as some places tell that can be read now.
 fn resembles(reader: &mut Reader, image: &dyn Disk, ledger: &Ledger, watch: &dyn Watch) -> Result<bool> {
-    let finished = || ledger.iter().filter(|(_, f)| f.status == Status::Finished).map(|(r, _)| r);
+    let finished = || ledger.iter().filter(|(_, f)| f.status() == Status::Finished).map(|(r, _)| r);
     let every = (finished().count() / PLACES).max(1);
     for range in finished().step_by(every).take(PLACES) {
         let range = range.start..range.end.min(range.start + LOOK);

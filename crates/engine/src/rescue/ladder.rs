@@ -31,7 +31,7 @@ impl Step {
 
 /// What can be done to a drive; a real one, or a fake.
 pub trait Rungs: Send + Sync {
-    /// Takes a step; what was done, in words.
+    /// Takes a step; what was done, in words. `Cancelled` where somebody wants to stop before it is done.
     fn take(&self, step: Step) -> Result<String>;
 
     /// The same drive, opened anew with its settings, if it is there.
@@ -106,6 +106,7 @@ impl Laddered {
         for step in &self.steps {
             match self.rungs.take(*step) {
                 Ok(done) => self.note(format!("{}: {done}", step.name())),
+                Err(e) if e.kind() == Kind::Cancelled => return Err(e),
                 Err(e) => {
                     self.note(format!("{}: {}", step.name(), e.chain()));
                     continue;

@@ -1,18 +1,10 @@
 //! What a rescue knows about every byte of the drive.
 
+use super::fate::Fate;
 use crate::map::Domain;
 use std::ops::Range;
 use tintype_core::RangeMap;
 use tintype_core::mapfile::Status;
-
-/// What is known about a range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fate {
-    /// How far it has come.
-    pub status: Status,
-    /// Reads of exactly this range, or of what it is a part of, that failed; 255 stands for all above.
-    pub tries: u8,
-}
 
 /// A fate for every byte, and which bytes are meant. Changes and lookups cost O(log n).
 ///
@@ -46,7 +38,7 @@ impl Ledger {
         }
         gaps.push(at..len);
         for gap in gaps {
-            fates.set(gap, Fate { status: Status::NonTried, tries: 0 });
+            fates.set(gap, Fate::new(Status::NonTried, 0));
         }
         let domain = Domain::of(std::iter::once(0..len));
         let mut ledger = Ledger { len, fates, domain, by_status: Default::default(), totals: Default::default() };
@@ -72,8 +64,8 @@ impl Ledger {
         self.totals = Default::default();
         for range in self.domain.within(0..self.len) {
             for (part, fate) in self.fates.within(range) {
-                self.totals[fate.status as usize] += part.end - part.start;
-                self.by_status[fate.status as usize].set(part, ());
+                self.totals[fate.status() as usize] += part.end - part.start;
+                self.by_status[fate.status() as usize].set(part, ());
             }
         }
     }
@@ -108,9 +100,30 @@ impl Ledger {
         self.fates.len()
     }
 
-    /// The range around `offset < len()` with one fate, as far as it lies inside the domain if `offset` does.
+    /// What is known of the byte at `offset < len()`.
+    pub fn fate(&self, offset: u64) -> Fate {
+        self.fates.get(offset).expect("every byte has a fate").1
+    }
+
+    /// The range around `offset < len()` with one status that was tried as often, whatever it came to in detail, as far as it lies inside the
+    /// domain if `offset` does; and what is known of the byte at `offset`. Costs O(k log n) where k ranges differ in detail.
     pub fn at(&self, offset: u64) -> (Range<u64>, Fate) {
-        let (range, fate) = self.fates.get(offset).expect("every byte has a fate");
+        let (mut range, fate) = self.fates.get(offset).expect("every byte has a fate");
+        if fate.status() == Status::Finished
+            && let Some((meant, ())) = self.by_status[Status::Finished as usize].get(offset)
+        {
+            return (meant, fate);
+        }
+        let alike = |at: u64| {
+            let (range, other) = self.fates.get(at)?;
+            ((other.status(), other.tries()) == (fate.status(), fate.tries())).then_some(range)
+        };
+        while let Some(before) = range.start.checked_sub(1).and_then(alike) {
+            range.start = before.start;
+        }
+        while let Some(after) = alike(range.end) {
+            range.end = after.end;
+        }
         match self.domain.around(offset) {
             Some(meant) => (range.start.max(meant.start)..range.end.min(meant.end), fate),
             None => (range, fate),
@@ -119,7 +132,7 @@ impl Ledger {
 
     /// The status of the byte at `offset`, meant or not; `None` beyond the end.
     pub fn status(&self, offset: u64) -> Option<Status> {
-        self.fates.get(offset).map(|(_, fate)| fate.status)
+        self.fates.get(offset).map(|(_, fate)| fate.status())
     }
 
     /// True if `offset` is a byte that is meant.
@@ -142,6 +155,13 @@ impl Ledger {
         self.by_status[status as usize].iter().map(|(range, ())| range).collect()
     }
 
+    /// Ranges in any of these statuses, ascending; neighbours are apart only where their statuses differ.
+    pub fn ranges(&self, statuses: &[Status]) -> Vec<Range<u64>> {
+        let mut all: Vec<_> = statuses.iter().flat_map(|status| self.all(*status)).collect();
+        all.sort_by_key(|range| range.start);
+        all
+    }
+
     /// Gives a range a fate, whether it is meant or not.
     pub fn set(&mut self, range: Range<u64>, fate: Fate) {
         if range.is_empty() {
@@ -149,11 +169,11 @@ impl Ledger {
         }
         for meant in self.domain.within(range.clone()) {
             for (part, old) in self.fates.within(meant.clone()) {
-                self.totals[old.status as usize] -= part.end - part.start;
-                self.by_status[old.status as usize].clear(part);
+                self.totals[old.status() as usize] -= part.end - part.start;
+                self.by_status[old.status() as usize].clear(part);
             }
-            self.totals[fate.status as usize] += meant.end - meant.start;
-            self.by_status[fate.status as usize].set(meant, ());
+            self.totals[fate.status() as usize] += meant.end - meant.start;
+            self.by_status[fate.status() as usize].set(meant, ());
         }
         self.fates.set(range, fate);
     }

@@ -133,9 +133,9 @@ mod tests {
     #[test]
     fn limits_look_at_what_is_known() {
         let mut ledger = Ledger::new(1000);
-        ledger.set(0..990, Fate { status: Status::Finished, tries: 0 });
-        ledger.set(100..101, Fate { status: Status::Bad, tries: 1 });
-        ledger.set(200..201, Fate { status: Status::Bad, tries: 1 });
+        ledger.set(0..990, Fate::new(Status::Finished, 0));
+        ledger.set(100..101, Fate::new(Status::Bad, 1));
+        ledger.set(200..201, Fate::new(Status::Bad, 1));
         let areas = |areas| Limits { bad_areas: Some(areas), ..Limits::default() };
         assert_eq!(by(areas(BadAreas::Total(2)).met_by(&ledger, 0)), None);
         assert_eq!(by(areas(BadAreas::Total(1)).met_by(&ledger, 0)), Some("max-bad-areas"));
@@ -144,7 +144,7 @@ mod tests {
         let enough = |share| Limits { enough: Some(share), ..Limits::default() };
         assert_eq!(by(enough(0.98).met_by(&ledger, 0)), Some("enough"));
         assert_eq!(by(enough(0.99).met_by(&ledger, 0)), None);
-        ledger.set(0..1000, Fate { status: Status::Finished, tries: 0 });
+        ledger.set(0..1000, Fate::new(Status::Finished, 0));
         assert_eq!(by(enough(0.98).met_by(&ledger, 0)), None, "all of it is more than enough");
     }
 }

@@ -25,7 +25,7 @@ impl<'a> Mirror<'a> {
         for (range, fate) in ledger.iter() {
             other.set(self.turn(range), fate);
         }
-        other.set(0..self.len - ledger.len(), Fate { status: Status::Finished, tries: 0 });
+        other.set(0..self.len - ledger.len(), Fate::new(Status::Finished, 0));
         let meant: Vec<_> = ledger.domain().within(0..ledger.len()).map(|range| self.turn(range)).collect();
         other.restrict(&Domain::of(meant));
         other
@@ -81,7 +81,7 @@ impl Drive for Mirror<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{Bench, everything, models};
-    use super::super::{Model, Rescue};
+    use super::super::{Cause, Effort, Model, Rescue};
     use super::*;
     use proptest::prelude::*;
 
@@ -128,7 +128,7 @@ mod tests {
             fn read(&mut self, range: Range<u64>) -> Result<Reply> {
                 let good = range.end - range.start;
                 self.0.push(range);
-                Ok(Reply { good, failed: false, seconds: 0.001 })
+                Ok(Reply { good, failed: false, seconds: 0.001, cause: Cause::NONE, effort: Effort::Full })
             }
 
             fn mark(&mut self, _: Range<u64>, _: Fate) -> Result<()> {

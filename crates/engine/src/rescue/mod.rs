@@ -22,6 +22,8 @@ mod crash;
 mod drive;
 mod edges;
 mod enclosed;
+mod failures;
+mod fate;
 mod geometry;
 mod handling;
 mod health;
@@ -38,6 +40,7 @@ mod mirror;
 mod model;
 mod pace;
 mod passes;
+mod power;
 mod prepare;
 mod reader;
 mod real;
@@ -49,16 +52,19 @@ mod sweep;
 mod target;
 #[cfg(test)]
 mod tests;
+mod uncorrected;
 mod value;
 mod yields;
 
 pub use afresh::{Afresh, Failed, Reach, Size, Tried, Wanted};
 pub use commands::{Console, Number};
-pub use drive::{Lists, OpenDrive, Passthrough, Settings, Treatment, open_drive, open_treated};
-pub use handling::{AfterError, Again, Handling, Reopen, Slow, Told};
+pub use drive::{Lists, OpenDrive, Passthrough, Settings, Treatment, Unreadable, open_drive, open_treated};
+pub use failures::{FailedFor, FailedRange, Journaled};
+pub use fate::{Cause, Causes, Fate, Took};
+pub use handling::{AfterError, Again, Handling, Reopen, SetEffort, Slow, Told};
 pub use job::{Request, Rescued, run};
 pub use ladder::{Laddered, Patience, Rungs, Step};
-pub use ledger::{Fate, Ledger};
+pub use ledger::Ledger;
 pub use limits::{BadAreas, Limits, Stop};
 pub use mapped::Mapped;
 pub use model::{Model, Outcome, Played};
@@ -68,10 +74,12 @@ pub use real::Direction;
 pub use simulate::{Begun, Point, Simulated, Simulation, simulate};
 pub use suspect::{Reason, Suspect};
 pub use target::{Old, Space, Target, Writes};
+pub use uncorrected::{Begin, Keep, SuspectReads, Way};
 pub use value::Wishes;
 
 use std::ops::Range;
 pub use tintype_core::mapfile::Status;
+pub use tintype_device::passthrough::Effort;
 
 /// Where a rescue reads from.
 pub trait Drive {
@@ -124,4 +132,8 @@ pub struct Reply {
     pub failed: bool,
     /// How long it took.
     pub seconds: f64,
+    /// Why it failed.
+    pub cause: Cause,
+    /// How much the drive was to do: a brief read that failed says little of what it was to read.
+    pub effort: Effort,
 }

@@ -17,7 +17,7 @@ use super::geometry::Geometry;
 use super::latency::Latency;
 use super::value::Wishes;
 use super::yields::Yield;
-use super::{Drive, Fate, Ledger, Status};
+use super::{Cause, Drive, Effort, Fate, Ledger, Status, Took};
 use std::ops::Range;
 use tintype_core::Result;
 
@@ -233,17 +233,21 @@ impl<'a> Rescue<'a> {
             "{range:?} does not begin with a sector"
         );
         debug_assert!(
-            self.ledger.within(range.clone()).all(|(_, f)| f.status != Status::Finished),
+            self.ledger.within(range.clone()).all(|(_, f)| f.status() != Status::Finished),
             "{range:?} is read twice"
         );
         debug_assert!(
             self.ledger.domain().around(range.start).is_some_and(|meant| meant.end >= range.end),
             "{range:?} is not meant"
         );
-        let before = self.ledger.at(range.start).1;
+        let before = self.ledger.fate(range.start);
+        let beside = range.start.checked_sub(1).map_or(Took::Unknown, |at| self.ledger.fate(at).took());
         let reply = self.drive.read(range.clone())?;
         let end = range.start + reply.good.min(range.end - range.start);
-        self.mark(range.start..end, Fate { status: Status::Finished, tries: 0 })?;
+        let took = Took::of(reply.seconds, beside);
+        // What came before a failure took none of its time.
+        let good = if reply.failed { beside } else { took };
+        self.mark(range.start..end, Fate::new(Status::Finished, 0).after(good, Cause::NONE))?;
         if !reply.failed {
             self.took = reply.seconds;
             if range.end - range.start <= self.plan.unit {
@@ -254,13 +258,14 @@ impl<'a> Rescue<'a> {
         }
         self.costs.failed(reply.seconds);
         let len = range.end - end;
-        let status = match before.status {
+        let status = match before.status() {
+            _ if reply.effort == Effort::Brief => Status::NonTrimmed,
             _ if len <= self.plan.sector => Status::Bad,
             _ if len <= self.plan.unit => Status::NonScraped,
             _ => Status::NonTrimmed,
         };
-        let tries = if matches!(before.status, Status::Bad | Status::NonScraped) { before.tries } else { 0 };
-        self.mark(end..range.end, Fate { status, tries: tries.saturating_add(1) })?;
+        let tries = if matches!(before.status(), Status::Bad | Status::NonScraped) { before.tries() } else { 0 };
+        self.mark(end..range.end, Fate::new(status, tries.saturating_add(1)).after(took, reply.cause))?;
         self.drive.look(&self.ledger)?;
         Ok(false)
     }

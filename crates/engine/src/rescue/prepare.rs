@@ -15,9 +15,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tintype_core::{Error, Event, Result, Source, Watch};
-use tintype_device::passthrough::Commanded;
-use tintype_device::passthrough::Consent;
 use tintype_device::passthrough::settings::{self, Setting};
+use tintype_device::passthrough::{Commanded, Consent, Dialect, Effort};
 
 const MAGIC: &str = "tintype drive settings 1";
 
@@ -26,7 +25,8 @@ const MOST: u64 = 64 << 10;
 
 /// A drive whose settings are changed; they are put back when this goes.
 pub struct Prepared {
-    drive: Mutex<Arc<Commanded>>,
+    // With what its reads ask of it, which one that came back has to be told.
+    drive: Mutex<(Arc<Commanded>, Effort)>,
     record: PathBuf,
     before: Vec<Setting>,
     wanted: Vec<Setting>,
@@ -47,7 +47,7 @@ impl Prepared {
             save(record, &drive.facts().identity.serial, &before)?;
         }
         let prepared = Prepared {
-            drive: Mutex::new(Arc::clone(&drive)),
+            drive: Mutex::new((Arc::clone(&drive), Effort::Full)),
             record: record.to_path_buf(),
             before,
             wanted,
@@ -58,10 +58,49 @@ impl Prepared {
         Ok(prepared)
     }
 
+    /// Has the drive hand over blocks that it could not correct, along with the error. What it had is recorded first, and put back with the rest.
+    ///
+    /// `Unsupported` where the drive has no such setting, or refuses it.
+    pub fn hand_over_failed_blocks(&self) -> Result<()> {
+        let drive = self.current();
+        let page = |setting: &Setting| matches!(setting, Setting::RecoveryPage(_));
+        let now = || -> Result<Option<Setting>> { Ok(settings::current(drive.channel())?.into_iter().find(page)) };
+        let Some(had) = now()? else { return Err(Error::unsupported("the drive tells no such setting")) };
+        let Some(wanted) = had.with_failed_blocks() else { return Ok(()) };
+        if !self.before.iter().any(page) {
+            let all: Vec<Setting> = self.before.iter().cloned().chain([had.clone()]).collect();
+            save(&self.record, &drive.facts().identity.serial, &all)?;
+        }
+        settings::apply(drive.channel(), &wanted, &self.consent)?;
+        match now()?.as_ref().map(Setting::with_failed_blocks) {
+            Some(None) => self.watch.event(&Event::Note(format!("{}: {had} is now {wanted}", wanted.title()))),
+            _ => return Err(Error::unsupported("the drive took the setting and did not keep it")),
+        }
+        Ok(())
+    }
+
     /// Changes the settings of a drive that came back: what is not saved is lost with its power.
     pub fn apply_again(&self, drive: Arc<Commanded>) {
         self.apply(&drive);
-        *self.drive.lock().unwrap_or_else(PoisonError::into_inner) = drive;
+        let mut now = self.drive.lock().unwrap_or_else(PoisonError::into_inner);
+        drive.set_effort(now.1);
+        now.0 = drive;
+    }
+
+    /// True if the drive takes the time limit that was set for it only with reads that ask for little: NVMe.
+    pub fn has_efforts(&self) -> bool {
+        self.current().dialect() == Dialect::Nvme
+    }
+
+    /// What every read from now on asks of the drive.
+    pub fn set_effort(&self, effort: Effort) {
+        let mut now = self.drive.lock().unwrap_or_else(PoisonError::into_inner);
+        now.0.set_effort(effort);
+        now.1 = effort;
+    }
+
+    fn current(&self) -> Arc<Commanded> {
+        Arc::clone(&self.drive.lock().unwrap_or_else(PoisonError::into_inner).0)
     }
 
     fn apply(&self, drive: &Commanded) {
@@ -80,7 +119,7 @@ impl Prepared {
 
 impl Drop for Prepared {
     fn drop(&mut self) {
-        let drive = Arc::clone(&self.drive.lock().unwrap_or_else(PoisonError::into_inner));
+        let drive = self.current();
         if let Err(e) = put_back(&drive, &self.record, &*self.watch) {
             self.watch.event(&Event::Warning(format!(
                 "the settings of the drive were not put back: {}; the next run does, from {}",

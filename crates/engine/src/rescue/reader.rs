@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 use tintype_core::{Aligned, Kind, Result, Source};
+use tintype_device::{Failure, Why};
 
 /// How often somebody who waits for a read looks whether to go on waiting.
 const LOOK: Duration = Duration::from_millis(100);
@@ -29,6 +30,8 @@ pub(super) struct Reader {
     health: Health,
     // When the last answer came.
     answered: Instant,
+    /// Why the last read failed, if it did.
+    pub why: Option<Why>,
     /// Reads ahead that failed, which nobody was told of.
     pub failed_ahead: Vec<Failed>,
 }
@@ -95,6 +98,7 @@ impl Reader {
             kept: VecDeque::new(),
             health: Health::new(),
             answered: Instant::now(),
+            why: None,
             failed_ahead: Vec::new(),
         }
     }
@@ -160,6 +164,7 @@ impl Reader {
                     if let Some(flight) = self.under_way.pop_front() {
                         self.idle.push(flight.thread);
                     }
+                    self.why = read.as_ref().err().map(Why::of);
                     let good = match read {
                         Ok(()) => len,
                         Err(e) => match e.kind() {
@@ -181,6 +186,7 @@ impl Reader {
                 Err(_) => {
                     self.leave();
                     self.health.failed();
+                    self.why = Some(Why::kind_of(Failure::TimedOut));
                     return Ok(Heard::Hung);
                 }
             }
@@ -217,6 +223,7 @@ impl Reader {
         let i = self.kept.iter().position(|k| k.range.start <= range.start && range.end <= k.range.end)?;
         let (kept, len) = (&self.kept[i], (range.end - range.start) as usize);
         let from = (range.start - kept.range.start) as usize;
+        self.why = None;
         let mut buffer = (around.buffer)();
         buffer[..len].copy_from_slice(&kept.buffer[from..from + len]);
         if range.end == kept.range.end {

@@ -5,13 +5,14 @@ use super::keeper::Keeper;
 use super::limits::{Limits, Stop};
 use super::pace::Pace;
 use super::reader::{Around, Heard, Next, Reader};
-use super::suspect::{End, Suspicions};
-use super::{Drive, Fate, Ledger, Pass, Reply, Status};
+use super::suspect::{End, Suspicions, When};
+use super::{Cause, Causes, Drive, Effort, Fate, Ledger, Pass, Reply, Status};
 use crate::map::draw;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tintype_core::{Aligned, Error, Event, Result, Source, Standing, Watch};
+use tintype_device::{Failure, Why};
 
 /// How often it is told how the work stands.
 const TELL: Duration = Duration::from_millis(250);
@@ -53,11 +54,14 @@ pub(super) struct Real {
     pub stop: Option<Stop>,
     /// Areas that were bad when it began.
     pub areas: usize,
+    causes: Causes,
     buffers: Vec<Aligned>,
     longest: usize,
     sector: u64,
     direction: Direction,
     pass: Pass,
+    // What reads ask of the drive.
+    effort: Effort,
     told: Instant,
     // When the map was drawn last, how long that took, and what it looked like.
     drawn: Option<(Instant, Duration)>,
@@ -78,6 +82,8 @@ pub(super) struct Tools {
     pub watch: Arc<dyn Watch>,
     pub suspicions: Suspicions,
     pub direction: Direction,
+    /// The causes that the journal knows.
+    pub causes: Causes,
     /// Bad areas there are.
     pub areas: usize,
     /// Longest read.
@@ -87,7 +93,8 @@ pub(super) struct Tools {
 
 impl Real {
     pub fn new(tools: Tools) -> Self {
-        let Tools { reader, keeper, handling, limits, watch, suspicions, direction, areas, longest, sector } = tools;
+        let Tools { reader, keeper, handling, limits, watch, suspicions, direction, causes, areas, longest, sector } =
+            tools;
         let now = Instant::now();
         Real {
             reader,
@@ -99,11 +106,13 @@ impl Real {
             pace: Pace::new(),
             stop: None,
             areas,
+            causes,
             buffers: Vec::new(),
             longest: longest as usize,
             sector,
             direction,
             pass: Pass::Copy,
+            effort: Effort::Full,
             told: now,
             drawn: None,
             cells: String::new(),
@@ -113,7 +122,7 @@ impl Real {
         }
     }
 
-    fn end(&mut self, stop: Stop) -> Error {
+    pub fn end(&mut self, stop: Stop) -> Error {
         self.stop = Some(stop);
         Error::cancelled()
     }
@@ -181,7 +190,7 @@ impl Real {
     }
 
     /// How many bytes from the start are none of what stands for a sector that failed.
-    fn believed(&self, bytes: &[u8]) -> u64 {
+    pub fn believed(&self, bytes: &[u8]) -> u64 {
         let Some(bad) = self.handling.bad_data.as_ref().filter(|b| !b.is_empty()) else { return bytes.len() as u64 };
         let found = bytes.chunks(bad.len()).position(|sector| sector == &bad[..]);
         found.map_or(bytes.len() as u64, |i| (i * bad.len()) as u64 / self.sector * self.sector)
@@ -252,7 +261,7 @@ impl Real {
         if due {
             let began = Instant::now();
             let span = ledger.domain().start()..ledger.domain().end();
-            let cells = draw::cells(span, ledger.pieces().map(|(r, f)| (r, f.status)), CELLS);
+            let cells = draw::cells(span, ledger.pieces().map(|(r, f)| (r, f.status())), CELLS);
             let signs = cells.cells.iter().map(|c| c.map_or(' ', Status::sign));
             self.cells = match self.direction {
                 Direction::Forwards => signs.collect(),
@@ -357,6 +366,9 @@ impl Drive for Real {
             Heard::Stopped => return Err(Error::cancelled()),
         };
         let failed = good < all;
+        // What stands for a sector that failed came without an error.
+        let why = || self.reader.why.unwrap_or(Why::kind_of(Failure::Unknown));
+        let cause = if failed { self.causes.number(why()) } else { Cause::NONE };
         self.pace.count(good, all - good, seconds);
         self.look_at_second(good);
         if failed || self.handling.told == Told::All {
@@ -367,7 +379,7 @@ impl Drive for Real {
         } else {
             self.check_reads(End::No)?;
         }
-        Ok(Reply { good, failed, seconds })
+        Ok(Reply { good, failed, seconds, cause, effort: self.effort })
     }
 
     fn mark(&mut self, range: Range<u64>, fate: Fate) -> Result<()> {
@@ -381,6 +393,7 @@ impl Drive for Real {
     fn look(&mut self, ledger: &Ledger) -> Result<()> {
         if self.told.elapsed() > TELL {
             self.tell(ledger);
+            self.suspicions.save(When::Due)?;
         }
         match self.limits.met_by(ledger, self.areas) {
             Some(stop) => Err(self.end(stop)),
@@ -389,6 +402,7 @@ impl Drive for Real {
     }
 
     fn save(&mut self) -> Result<()> {
+        self.suspicions.save(When::Now)?;
         self.keeper.save()
     }
 
@@ -397,6 +411,11 @@ impl Drive for Real {
             self.pause(self.handling.pause_on_pass)?;
         }
         self.pass = pass;
+        if let Some(set) = &self.handling.effort {
+            self.effort =
+                if matches!(pass, Pass::Copy | Pass::Slow | Pass::Back) { Effort::Brief } else { Effort::Full };
+            set(self.effort);
+        }
         self.watch.event(&Event::Note(format!(
             "{}: {} of {} bytes are there, {} reads failed",
             pass.title(),
@@ -405,6 +424,7 @@ impl Drive for Real {
             self.pace.failed
         )));
         self.tell(ledger);
+        self.suspicions.save(When::Now)?;
         self.keeper.pass(pass)
     }
 }

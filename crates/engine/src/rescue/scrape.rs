@@ -56,7 +56,7 @@ impl Rescue<'_> {
     fn at_once(&mut self, unit: Range<u64>, again: &mut Yield) -> Result<()> {
         let mut failed = Vec::new();
         for (range, fate) in self.ledger.within(unit) {
-            if fate.status == Status::Bad {
+            if fate.status() == Status::Bad {
                 self.cut(range, &mut failed);
             }
         }

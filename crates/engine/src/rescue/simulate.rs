@@ -1,7 +1,7 @@
 //! The same run against a model of a drive: nothing is touched, the clock is the model's.
 
 use super::model::{Model, Outcome, Played};
-use super::{Drive, Fate, Ledger, Limits, Pass, Plan, Reply, Rescue, Status};
+use super::{Cause, Drive, Effort, Fate, Ledger, Limits, Pass, Plan, Reply, Rescue, Status};
 use crate::map::Domain;
 use crate::report::Range as Listed;
 use serde::Serialize;
@@ -115,13 +115,9 @@ pub fn simulate(simulation: Simulation) -> Result<Simulated> {
         Err(e) => return Err(e),
     }
     let listed = |wanted: &[Status]| -> Vec<Listed> {
-        ledger
-            .pieces()
-            .filter(|(_, f)| wanted.contains(&f.status))
-            .map(|(r, _)| Listed { offset: r.start, len: r.end - r.start })
-            .collect()
+        ledger.ranges(wanted).into_iter().map(|r| Listed { offset: r.start, len: r.end - r.start }).collect()
     };
-    let finished = ledger.pieces().filter(|(_, f)| f.status == Status::Finished);
+    let finished = ledger.pieces().filter(|(_, f)| f.status() == Status::Finished);
     Ok(Simulated {
         model: locator,
         size,
@@ -203,11 +199,17 @@ impl Drive for Stage {
         self.reads += 1;
         self.failed += u64::from(failed);
         self.hung += u64::from(hung);
-        Ok(Reply { good: if failed { 0 } else { range.end - range.start }, failed, seconds })
+        Ok(Reply {
+            good: if failed { 0 } else { range.end - range.start },
+            failed,
+            seconds,
+            cause: Cause::NONE,
+            effort: Effort::Full,
+        })
     }
 
     fn mark(&mut self, range: Range<u64>, fate: Fate) -> Result<()> {
-        if fate.status != Status::Finished {
+        if fate.status() != Status::Finished {
             return Ok(());
         }
         self.done += range.end - range.start;

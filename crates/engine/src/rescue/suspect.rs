@@ -1,6 +1,7 @@
 //! Good reads that may be none: a drive, a cable or a bridge that answers without having read.
 //!
-//! What is suspect stays finished in the map, since nobody knows better, but it is listed in the result and in the file `MAP.suspect`, whose
+//! What is suspect stays finished in the map, since nobody knows better (or bad, where the drive calls it unreadable and gave something all
+//! the same), but it is listed in the result and in the file `MAP.suspect`, whose
 //! form `tintype map convert --from json` makes a map of.
 
 use super::{Ledger, Status};
@@ -8,8 +9,11 @@ use crate::map::Domain;
 use crate::pipeline::is_zero;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
+use std::fs::File;
+use std::io::Write;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use tintype_codec::checksum::crc32;
 use tintype_core::{Error, RangeMap, Result, Source};
 
@@ -31,12 +35,40 @@ pub enum Reason {
     Unchecked,
     /// The same as half as far on, everywhere: the drive has fewer bytes than it says.
     WrapsAround,
+    /// Not read: handed over by a SCSI drive with the error (TB).
+    TransferBlock,
+    /// Not read: given by READ LONG of a SCSI drive, without correction.
+    ReadLong,
+    /// Not read: given by READ STREAM with Read Continuous of an ATA drive.
+    ReadStream,
+    /// Not read: given by SCT Long Sector Access of an ATA drive.
+    SctReadLong,
+    /// Not read: given by READ LONG of an ATA drive.
+    AtaReadLong,
 }
 
 impl Reason {
     /// True where healthy drives hold such bytes too, if seldom: worth a look, and no loss.
     pub const fn is_hint(self) -> bool {
         matches!(self, Reason::RepeatedSector)
+    }
+
+    /// True for what the drive calls unreadable and gave all the same: the map calls it bad.
+    pub const fn is_uncorrected(self) -> bool {
+        use Reason::*;
+        matches!(self, TransferBlock | ReadLong | ReadStream | SctReadLong | AtaReadLong)
+    }
+
+    /// How the drive was asked for what it calls unreadable.
+    pub const fn way(self) -> &'static str {
+        match self {
+            Reason::TransferBlock => "a read that hands over the block that failed (TB)",
+            Reason::ReadLong => "READ LONG",
+            Reason::ReadStream => "READ STREAM with Read Continuous",
+            Reason::SctReadLong => "SCT Long Sector Access",
+            Reason::AtaReadLong => "ATA READ LONG",
+            _ => "a read",
+        }
     }
 
     /// The reason in words.
@@ -49,6 +81,11 @@ impl Reason {
             Reason::ReadsDiffer => "read twice, and not the same",
             Reason::Unchecked => "read since the drive was last known to answer right",
             Reason::WrapsAround => "the same as further up on the drive, which has fewer bytes than it says",
+            Reason::TransferBlock => "unreadable, handed over with the error (TB)",
+            Reason::ReadLong => "unreadable, given by READ LONG without correction",
+            Reason::ReadStream => "unreadable, given by READ STREAM with Read Continuous",
+            Reason::SctReadLong => "unreadable, given by SCT Long Sector Access",
+            Reason::AtaReadLong => "unreadable, given by ATA READ LONG without correction",
         }
     }
 }
@@ -82,6 +119,21 @@ const LATER: u64 = 64;
 /// Most ranges that are listed.
 const MOST: usize = 100_000;
 
+/// The list is not written oftener while a run goes on: what a run that is killed may lose of it.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// A list that takes long to write is written less often: writing takes one part in so many of the time.
+const SHARE: u32 = 20;
+
+/// A list beside the map.
+struct List {
+    path: PathBuf,
+    // What it says.
+    said: Vec<Suspect>,
+    saved: Instant,
+    took: Duration,
+}
+
 /// A read to be made again.
 struct Sample {
     range: Range<u64>,
@@ -95,6 +147,12 @@ pub(super) struct Suspicions {
     sector: usize,
     expected: Option<Domain>,
     found: RangeMap<Reason>,
+    // What earlier runs found, as long as it was not read again.
+    earlier: RangeMap<Reason>,
+    // What the drive calls unreadable and gave all the same, in this run or before.
+    given: RangeMap<Reason>,
+    // Where it is written down meanwhile.
+    list: Option<List>,
     // Long runs of zeros where data is expected.
     zeros: RangeMap<()>,
     // First and last bytes of the read before, and where it was.
@@ -109,8 +167,6 @@ pub(super) struct Suspicions {
     reads: u64,
     last_good: Option<(u64, Vec<u8>)>,
     since_check: RangeMap<()>,
-    // Everything that was read in this run.
-    read: RangeMap<()>,
     /// Reads that were made twice.
     pub checked: u64,
 }
@@ -122,6 +178,9 @@ impl Suspicions {
             sector: sector as usize,
             expected,
             found: RangeMap::new(),
+            earlier: RangeMap::new(),
+            given: RangeMap::new(),
+            list: None,
             zeros: RangeMap::new(),
             before: None,
             after_failure: None,
@@ -132,9 +191,51 @@ impl Suspicions {
             reads: 0,
             last_good: None,
             since_check: RangeMap::new(),
-            read: RangeMap::new(),
             checked: 0,
         }
+    }
+
+    /// The same, with what is in the list at `path`, which is kept up to date from now on.
+    ///
+    /// Of that, what `ledger` does not call finished is nobody's suspicion any more; what the drive gave without being able to read it counts until
+    /// it was read.
+    pub fn kept_in(mut self, path: &Path, before: &[Suspect], ledger: &Ledger) -> Self {
+        for suspect in before {
+            let range = suspect.offset..suspect.offset.saturating_add(suspect.len);
+            for (part, fate) in ledger.within(range) {
+                match (suspect.reason.is_uncorrected(), fate.status()) {
+                    (true, Status::Finished) => {}
+                    (true, _) => self.given.set(part, suspect.reason),
+                    (false, Status::Finished) => {
+                        if suspect.reason == Reason::ZerosWhereDataIs {
+                            // A run of them may go on.
+                            self.zeros.set(part.clone(), ());
+                        }
+                        self.earlier.set(part, suspect.reason);
+                    }
+                    (false, _) => {}
+                }
+            }
+        }
+        let said = before.to_vec();
+        self.list = Some(List { path: path.to_path_buf(), said, saved: Instant::now(), took: Duration::ZERO });
+        self
+    }
+
+    /// Writes the list if something else is suspect than it says; not oftener than [`EVERY`] unless `now`.
+    pub fn save(&mut self, when: When) -> Result<()> {
+        let Some(list) = &self.list else { return Ok(()) };
+        if when == When::Due && list.saved.elapsed() < EVERY.max(list.took * SHARE) {
+            return Ok(());
+        }
+        let (began, known) = (Instant::now(), self.known());
+        let Some(list) = &mut self.list else { return Ok(()) };
+        if known != list.said {
+            write(&list.path, &known)?;
+            list.said = known;
+        }
+        (list.saved, list.took) = (Instant::now(), began.elapsed());
+        Ok(())
     }
 
     /// `bytes` were read at `at`.
@@ -145,6 +246,11 @@ impl Suspicions {
         self.reads += 1;
         let range = at..at + bytes.len() as u64;
         let zero = is_zero(bytes);
+        // What was read again is judged by that.
+        for list in [&mut self.earlier, &mut self.given] {
+            list.clear(range.clone());
+        }
+        self.zeros.clear(range.clone());
         self.look_for_zeros(bytes, at);
         if !zero {
             self.look_for_repetition(bytes, at);
@@ -161,7 +267,6 @@ impl Suspicions {
         let first = bytes.len().saturating_sub(self.sector) / self.sector * self.sector;
         self.last_good = Some((at + first as u64, bytes[first..].to_vec()));
         self.since_check.set(range.clone(), ());
-        self.read.set(range.clone(), ());
         self.due += self.share;
         if self.due >= 1.0 {
             self.due -= 1.0;
@@ -229,6 +334,11 @@ impl Suspicions {
         }
     }
 
+    /// The drive gave something for what it calls unreadable.
+    pub fn given(&mut self, range: Range<u64>, reason: Reason) {
+        self.given.set(range, reason);
+    }
+
     /// The last sector that was read, with its bytes.
     pub fn last_good(&self) -> Option<(u64, &[u8])> {
         self.last_good.as_ref().map(|(at, bytes)| (*at, &bytes[..]))
@@ -259,41 +369,60 @@ impl Suspicions {
         }
     }
 
-    /// Everything that is suspect, with `before` of earlier runs; `target` holds what was read.
-    pub fn finish(mut self, before: &[Suspect], ledger: &Ledger, target: &dyn Source) -> Vec<Suspect> {
-        if let Some(zeros) = self.after_failure.take() {
-            let total: u64 = zeros.iter().map(|(r, ())| r.end - r.start).sum();
-            for (range, ()) in zeros.iter().filter(|_| total >= ZEROS_AFTER) {
-                self.mark(range, Reason::ZerosSinceFailure);
-            }
-        }
-        for (range, ()) in std::mem::take(&mut self.zeros).iter().filter(|(r, ())| r.end - r.start >= ZEROS) {
-            self.mark(range, Reason::ZerosWhereDataIs);
-        }
+    /// Everything that is suspect at the end, written down; `target` holds what was read.
+    pub fn finish(mut self, ledger: &Ledger, target: &dyn Source) -> Result<Vec<Suspect>> {
         if let Some(real) = wraps(target, ledger) {
             self.mark(real..ledger.len(), Reason::WrapsAround);
+            // What was not read is nobody's suspicion.
+            for (range, fate) in ledger.within(real..ledger.len()) {
+                if fate.status() != Status::Finished {
+                    self.found.clear(range);
+                }
+            }
         }
-        let mut all = RangeMap::new();
-        for suspect in before {
-            all.set(suspect.offset..suspect.offset.saturating_add(suspect.len), suspect.reason);
-        }
-        // What was read again is judged by that.
-        for (range, ()) in self.read.iter() {
-            all.clear(range);
-        }
+        self.save(When::Now)?;
+        Ok(self.known())
+    }
+
+    /// Everything that is suspect, if the run ended here.
+    fn known(&self) -> Vec<Suspect> {
+        let mut all = self.earlier.clone();
+        let mut mark = |range: Range<u64>, reason| {
+            if all.len() < MOST {
+                all.set(range, reason);
+            }
+        };
         for (range, reason) in self.found.iter() {
-            all.set(range, reason);
+            mark(range, reason);
         }
-        // What was not read is nobody's suspicion.
-        for (range, _) in ledger.iter().filter(|(_, fate)| fate.status != Status::Finished) {
-            all.clear(range);
+        if let Some(zeros) = &self.after_failure {
+            let total: u64 = zeros.iter().map(|(r, ())| r.end - r.start).sum();
+            for (range, ()) in zeros.iter().filter(|_| total >= ZEROS_AFTER) {
+                mark(range, Reason::ZerosSinceFailure);
+            }
+        }
+        for (range, ()) in self.zeros.iter().filter(|(r, ())| r.end - r.start >= ZEROS) {
+            mark(range, Reason::ZerosWhereDataIs);
+        }
+        // Nothing of these was read.
+        for (range, reason) in self.given.iter() {
+            all.set(range, reason);
         }
         all.iter().map(|(r, reason)| Suspect { offset: r.start, len: r.end - r.start, reason }).collect()
     }
 }
 
+/// Whether a list is to be written now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    /// If it is time for it.
+    Due,
+    /// In any case.
+    Now,
+}
+
 /// True if a sector repeats itself inside: such a pattern goes on in the next one, and says nothing.
-fn has_a_period(sector: &[u8]) -> bool {
+pub(super) fn has_a_period(sector: &[u8]) -> bool {
     let mut period = 1;
     while period < sector.len() {
         if sector[period..] == sector[..sector.len() - period] {
@@ -319,7 +448,7 @@ fn wraps(target: &dyn Source, ledger: &Ledger) -> Option<u64> {
     let finished = |at: u64| {
         ledger.status(at) == Some(Status::Finished) && {
             let (range, fate) = ledger.at(at);
-            fate.status == Status::Finished && range.end - at >= BLOCK
+            fate.status() == Status::Finished && range.end - at >= BLOCK
         }
     };
     let read = |at: u64| {
@@ -375,8 +504,9 @@ pub(super) fn load(path: &Path) -> Result<Vec<Suspect>> {
     Ok(document.extent_list.into_iter().map(|l| Suspect { offset: l.offset, len: l.len, reason: l.reason }).collect())
 }
 
-/// Writes down what is suspect; no file where nothing is.
-pub(super) fn save(path: &Path, suspects: &[Suspect]) -> Result<()> {
+/// Writes down what is suspect; no file where nothing is. It is on the medium before it gets its name: a list that is cut would hold up
+/// the next run.
+fn write(path: &Path, suspects: &[Suspect]) -> Result<()> {
     let failed = |e| Error::io("cannot write down what is suspect", e).in_path(path);
     if suspects.is_empty() {
         return match std::fs::remove_file(path) {
@@ -386,14 +516,18 @@ pub(super) fn save(path: &Path, suspects: &[Suspect]) -> Result<()> {
     }
     let extent_list = suspects
         .iter()
-        .map(|s| Listed { offset: s.offset, len: s.len, state: "data".into(), reason: s.reason })
+        .map(|s| {
+            let state = if s.reason.is_uncorrected() { "bad" } else { "data" };
+            Listed { offset: s.offset, len: s.len, state: state.into(), reason: s.reason }
+        })
         .collect();
     let text = serde_json::to_string_pretty(&Document { extent_list })
         .map_err(|e| Error::usage("the list has no text").because(e))?;
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let beside = std::path::PathBuf::from(name);
-    std::fs::write(&beside, text + "\n").map_err(failed)?;
+    let mut file = File::create(&beside).map_err(failed)?;
+    file.write_all((text + "\n").as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
     std::fs::rename(&beside, path).map_err(failed)
 }
 
@@ -414,9 +548,9 @@ mod tests {
     /// What is found when all of `image` was read.
     fn found(suspicions: Suspicions, image: &[u8]) -> Vec<(u64, u64, Reason)> {
         let mut ledger = Ledger::new(image.len() as u64);
-        ledger.set(0..image.len() as u64, Fate { status: Status::Finished, tries: 0 });
+        ledger.set(0..image.len() as u64, Fate::new(Status::Finished, 0));
         let target = tintype_core::testing::Bytes(image.to_vec());
-        suspicions.finish(&[], &ledger, &target).iter().map(|s| (s.offset, s.len, s.reason)).collect()
+        suspicions.finish(&ledger, &target).unwrap().iter().map(|s| (s.offset, s.len, s.reason)).collect()
     }
 
     #[test]
@@ -532,19 +666,54 @@ mod tests {
         let path = dir.path().join("m.suspect");
         assert_eq!(load(&path).unwrap(), []);
         let suspects = [Suspect { offset: 512, len: 1024, reason: Reason::ReadsDiffer }];
-        save(&path, &suspects).unwrap();
+        write(&path, &suspects).unwrap();
         assert_eq!(load(&path).unwrap(), suspects);
         // What was read again, and what is to be read again, is suspect no longer.
         let target = tintype_core::testing::Bytes(vec![0; 4096]);
-        assert_eq!(suspicions().finish(&suspects, &Ledger::new(4096), &target), []);
+        let going_on = |ledger: &Ledger| suspicions().kept_in(&path, &load(&path).unwrap(), ledger);
         let mut ledger = Ledger::new(4096);
-        ledger.set(0..4096, Fate { status: Status::Finished, tries: 0 });
-        assert_eq!(suspicions().finish(&suspects, &ledger, &target), suspects);
-        let mut one = suspicions();
+        ledger.set(0..4096, Fate::new(Status::Finished, 0));
+        assert_eq!(going_on(&ledger).finish(&ledger, &target).unwrap(), suspects);
+        let mut one = going_on(&ledger);
         one.saw(&noise(512, 11), 1024);
         let left = [Suspect { offset: 512, len: 512, reason: Reason::ReadsDiffer }];
-        assert_eq!(one.finish(&suspects, &ledger, &target), left);
-        save(&path, &[]).unwrap();
+        assert_eq!(one.finish(&ledger, &target).unwrap(), left);
+        assert_eq!(load(&path).unwrap(), left);
+        let untried = Ledger::new(4096);
+        assert_eq!(going_on(&untried).finish(&untried, &target).unwrap(), []);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_list_is_there_before_the_run_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.suspect");
+        let image = [noise(1 << 20, 12), vec![0; 3 << 20]].concat();
+        let mut ledger = Ledger::new(4 << 20);
+        let used = || Some(Domain::new(0..4 << 20, None));
+        let mut one = Suspicions::new(512, 0.0, used()).kept_in(&path, &[], &ledger);
+        one.saw(&image[..3 << 20], 0);
+        one.save(When::Now).unwrap();
+        let zeros = |from, to| [Suspect { offset: from, len: to - from, reason: Reason::ZerosWhereDataIs }];
+        assert_eq!(load(&path).unwrap(), zeros(1 << 20, 3 << 20));
+        // Killed here. The next run goes on, and the run of zeros does.
+        drop(one);
+        ledger.set(0..3 << 20, Fate::new(Status::Finished, 0));
+        let mut two = Suspicions::new(512, 0.0, used()).kept_in(&path, &load(&path).unwrap(), &ledger);
+        two.saw(&image[3 << 20..], 3 << 20);
+        ledger.set(0..4 << 20, Fate::new(Status::Finished, 0));
+        let target = tintype_core::testing::Bytes(image.clone());
+        assert_eq!(two.finish(&ledger, &target).unwrap(), zeros(1 << 20, 4 << 20));
+        // What the drive gave without being able to read it stays until it was read, and is none of what was read.
+        ledger.set(0..512, Fate::new(Status::Bad, 1));
+        let mut three = suspicions().kept_in(&path, &[], &ledger);
+        three.given(0..512, Reason::ReadStream);
+        let given = [Suspect { offset: 0, len: 512, reason: Reason::ReadStream }];
+        assert_eq!(three.finish(&ledger, &target).unwrap(), given);
+        assert!(std::fs::read_to_string(&path).unwrap().contains("\"bad\""));
+        let mut four = suspicions().kept_in(&path, &load(&path).unwrap(), &ledger);
+        assert_eq!(four.known(), given);
+        four.saw(&image[..512], 0);
+        assert_eq!(four.known(), []);
     }
 }

@@ -65,7 +65,7 @@ impl Drive for Bench {
             self.failures += 1;
         }
         let seconds = if self.blind { 5e-5 + len as f64 * 2e-10 } else { played.seconds };
-        Ok(Reply { good: if good { len } else { 0 }, failed: !good, seconds })
+        Ok(Reply { good: if good { len } else { 0 }, failed: !good, seconds, cause: Cause::NONE, effort: Effort::Full })
     }
 
     fn mark(&mut self, _: Range<u64>, _: Fate) -> tintype_core::Result<()> {
@@ -119,7 +119,7 @@ proptest! {
         let mut bench = Bench::new(Model::parse(&text).unwrap(), len);
         let ledger = rescue(&mut bench, Ledger::new(len), everything());
         prop_assert_eq!(ledger.total(Status::Finished), bench.model.recoverable(0..len));
-        let left: Vec<_> = ledger.iter().filter(|(_, f)| !matches!(f.status, Status::Bad | Status::Finished)).collect();
+        let left: Vec<_> = ledger.iter().filter(|(_, f)| !matches!(f.status(), Status::Bad | Status::Finished)).collect();
         prop_assert!(left.is_empty(), "not tried alone: {:?}", left);
     }
 
@@ -203,7 +203,7 @@ proptest! {
         let mut at = 0;
         for (range, fate) in ledger.iter() {
             prop_assert_eq!(range.start, at);
-            prop_assert!(fate.status == Status::Finished || fate.status == Status::NonTried || fate.tries > 0);
+            prop_assert!(fate.status() == Status::Finished || fate.status() == Status::NonTried || fate.tries() > 0);
             at = range.end;
         }
         prop_assert_eq!(at, len);
@@ -321,6 +321,58 @@ fn what_is_slow_is_left_for_later() {
         before < 30 && (60..200).contains(&after),
         "{before} slow reads before the last fast one, {after} after it"
     );
+}
+
+/// A drive that is told to do little in the fast passes, and then fails where it would not have to.
+struct Hasty {
+    bench: Bench,
+    effort: Effort,
+    // What takes all it can do.
+    hard: Vec<Range<u64>>,
+    given_up: u64,
+}
+
+impl Drive for Hasty {
+    fn read(&mut self, range: Range<u64>) -> tintype_core::Result<Reply> {
+        let hard = self.hard.iter().any(|h| h.start < range.end && range.start < h.end);
+        if self.effort == Effort::Brief && hard {
+            self.given_up += 1;
+            return Ok(Reply { good: 0, failed: true, seconds: 0.05, cause: Cause::NONE, effort: Effort::Brief });
+        }
+        Ok(Reply { effort: self.effort, ..self.bench.read(range)? })
+    }
+
+    fn mark(&mut self, range: Range<u64>, fate: Fate) -> tintype_core::Result<()> {
+        let final_word = matches!(fate.status(), Status::Bad | Status::NonScraped);
+        assert!(self.effort == Effort::Full || !final_word, "{range:?} was not tried with all the drive can do");
+        Ok(())
+    }
+
+    fn pass(&mut self, pass: Pass, _: &Ledger) -> tintype_core::Result<()> {
+        self.effort = if matches!(pass, Pass::Copy | Pass::Slow | Pass::Back) { Effort::Brief } else { Effort::Full };
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_fails_in_haste_is_tried_in_earnest(
+        (text, len) in models(),
+        hard in proptest::collection::vec((0..4000_u64, 1..40_u64), 1..20),
+        sector in 0..2,
+    ) {
+        let hard = hard.into_iter().map(|(at, n)| at * 512..(at + n) * 512).collect();
+        let bench = Bench::new(Model::parse(&text).unwrap(), len);
+        let mut drive = Hasty { bench, effort: Effort::Full, hard, given_up: 0 };
+        let plan = if sector == 0 { everything() } else { Plan { longest: 4096, ..everything() } };
+        let mut rescue = Rescue::new(&mut drive, Ledger::new(len), plan);
+        rescue.run().unwrap();
+        let ledger = rescue.ledger;
+        prop_assert_eq!(ledger.total(Status::Finished), drive.bench.model.recoverable(0..len));
+        prop_assert_eq!(ledger.total(Status::NonTried) + ledger.total(Status::NonTrimmed), 0);
+    }
 }
 
 /// Shows how models go, for whoever works on the passes: RESCUE_MODELS=a.model:b.model; RESCUE_BLIND hides times, RESCUE_ALL is exhaustive;

@@ -166,7 +166,7 @@ impl Look {
     fn at(kept: &Arc<dyn Source>, ledger: &Ledger) -> Self {
         let mut map = ExtentMap::new();
         for (range, fate) in ledger.iter() {
-            let state = match fate.status {
+            let state = match fate.status() {
                 Status::Finished => State::Data,
                 Status::NonTried => State::Unread,
                 _ => State::Bad,
@@ -185,7 +185,7 @@ impl Look {
             gone.iter().for_each(|(range, ())| left.clear(range));
             let meant = ledger.domain();
             left.iter().any(|(range, ())| {
-                meant.within(range).any(|range| ledger.within(range).any(|(_, fate)| fate.status == Status::NonTried))
+                meant.within(range).any(|range| ledger.within(range).any(|(_, fate)| fate.status() == Status::NonTried))
             })
         };
         let pick = |step: Step, ranges: RangeMap<()>| open(&ranges).then_some((step, ranges));

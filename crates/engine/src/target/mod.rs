@@ -9,12 +9,13 @@ pub use standing::{Progress, Standing, look};
 
 use crate::identity::SourceId;
 use crate::journal::{Header, JOURNAL, Journal};
+use crate::open::{Inputs, Medium};
 use crate::report::Report;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tintype_core::{
-    Compression, CreateRequest, Error, Extent, Facts, Format, Options, Order, Outlet, PARTIAL, Partial, Result, Shape,
-    Sink, Source,
+    Backing, Compression, CreateRequest, Error, Extent, Facts, Format, Options, Order, Outlet, PARTIAL, Partial,
+    Result, Shape, Sink, Source,
 };
 
 /// What was asked for a target.
@@ -30,6 +31,8 @@ pub struct Wish {
     pub compression: Option<Compression>,
     /// Most bytes of one segment.
     pub split: Option<u64>,
+    /// What the new image stands on.
+    pub backing: Option<Backing>,
 }
 
 /// What happens to files that are in the way.
@@ -185,7 +188,34 @@ pub fn format_of(wish: &Wish) -> Result<&'static Format> {
             able(|f| f.caps.split)
         )));
     }
+    if wish.backing.is_some() && !format.caps.backing {
+        return Err(Error::usage(format!(
+            "{} images cannot stand on a backing file; --backing works with {}",
+            format.title,
+            able(|f| f.caps.backing)
+        )));
+    }
     Ok(format)
+}
+
+/// What lies at `path`, for an image at `target` to stand on. It is named relative to the target's folder where it lies in it
+/// or below, else absolutely.
+pub fn backing(path: &str, target: &str, inputs: &Inputs) -> Result<Backing> {
+    let opened = crate::open::open(path, inputs)?;
+    if opened.medium != Medium::File || !opened.part.is_empty() {
+        return Err(Error::usage("cannot be stood on: it has to be a whole image in a file").in_path(&opened.path));
+    }
+    if opened.reads(Path::new(target)) {
+        return Err(Error::denied("is what the new image would stand on; choose another name").in_path(target));
+    }
+    let full = |path: &Path| std::fs::canonicalize(path).map_err(|e| Error::io("cannot find", e).in_path(path));
+    let folder = Path::new(target).parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let own = full(&opened.path)?;
+    let name = own.strip_prefix(full(folder)?).unwrap_or(&own).to_str();
+    let name = name.ok_or_else(|| Error::usage("the path is not valid UTF-8").in_path(&own))?.to_owned();
+    let fields = opened.source.facts().fields.clone();
+    let variant = opened.image.variant.clone();
+    Ok(Backing { name, format: opened.format.name, variant, source: opened.source, fields })
 }
 
 fn able(can: impl Fn(&Format) -> bool) -> String {
@@ -231,6 +261,7 @@ fn create_request(wish: &Wish, content: &Content<'_>, format: &'static Format) -
         split: wish.split,
         digests: content.digests.to_vec(),
         order: Order::Any,
+        backing: wish.backing.clone(),
     })
 }
 
@@ -243,6 +274,7 @@ pub(crate) fn request(content: &Content<'_>, wish: &Wish, format: &Format) -> se
         "options": wish.options,
         "compression": wish.compression.as_ref().map(|c| format!("{c:?}")),
         "split": wish.split,
+        "backing": wish.backing.as_ref().map(|b| (&b.name, b.format)),
         "digests": content.digests,
         "case": [case.case, case.evidence, case.examiner, case.description, case.notes],
         "more": content.request,

@@ -111,6 +111,7 @@ impl Site {
             map: None,
             sidecars: None,
             watch: Arc::new(tintype_core::Silent::default()),
+            secrets: Arc::new(tintype_core::NoSecrets),
         };
         let locator = self.folder.join(&self.name);
         let locator = if locator.is_absolute() { locator } else { Path::new(".").join(locator) };

@@ -39,6 +39,7 @@ pub static FORMAT: Format = Format {
         digests: &["md5", "sha1"],
         compression: &["none", "empty", "fast", "best", "zlib"],
         split: true,
+        backing: false,
         unknown_len: true,
         stream: false,
     },

@@ -389,16 +389,10 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
         (_, true) => "zlib".to_owned(),
         (_, false) => String::new(),
     };
-    Ok(Image {
-        variant: scan.headers.variant(medium.shape),
-        files: index.segments().iter().map(|s| s.name.clone()).collect(),
-        disk: Arc::new(Reader::new(index, geometry, lost, facts)),
-        parts: Vec::new(),
-        compression,
-        warnings,
-        damage: Vec::new(),
-        checksums: Checksums::Every,
-    })
+    let variant = scan.headers.variant(medium.shape);
+    let files = index.segments().iter().map(|s| s.name.clone()).collect();
+    let disk = Arc::new(Reader::new(index, geometry, lost, facts));
+    Ok(Image { compression, warnings, checksums: Checksums::Every, ..Image::new(variant, disk, files) })
 }
 
 /// Compares the number of chunks with the number of sectors, and finds the true length where they disagree by less than a sector.

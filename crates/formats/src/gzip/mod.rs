@@ -26,6 +26,7 @@ pub static FORMAT: Format = Format {
         digests: &[],
         compression: &["none", "empty", "fast", "best", "gzip"],
         split: false,
+        backing: false,
         unknown_len: true,
         stream: true,
     },

@@ -43,14 +43,11 @@ pub(crate) fn image(
     checksums: Checksums,
 ) -> Image {
     Image {
-        variant: variant.into(),
-        disk,
-        parts: Vec::new(),
         compression: compression.to_owned(),
-        files: packed.files,
         warnings: packed.warnings,
         damage: packed.damage,
         checksums,
+        ..Image::new(variant, disk, packed.files)
     }
 }
 

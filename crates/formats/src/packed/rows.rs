@@ -15,6 +15,7 @@ const fn row(name: &'static str, title: &'static str, extensions: &'static [&'st
             digests: &[],
             compression: &[],
             split: false,
+            backing: false,
             unknown_len: false,
             stream: false,
         },

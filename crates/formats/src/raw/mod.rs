@@ -5,8 +5,8 @@ mod stream;
 use std::sync::Arc;
 use tintype_core::layers::{DiskSink, Unused};
 use tintype_core::{
-    Caps, Checkpoint, Checksums, CreateRequest, Disk, Error, File, Format, Image, OpenRequest, Order, Probe, Result,
-    Resumed, Seal, Shape, Sink, Source, State, States, Stored, Written, in_range,
+    Caps, Checkpoint, CreateRequest, Disk, Error, File, Format, Image, OpenRequest, Order, Probe, Result, Resumed,
+    Seal, Shape, Sink, Source, State, States, Stored, Written, in_range,
 };
 
 /// The row of raw images.
@@ -20,6 +20,7 @@ pub static FORMAT: Format = Format {
         digests: &[],
         compression: &["none"],
         split: false,
+        backing: false,
         unknown_len: true,
         stream: true,
     },
@@ -43,16 +44,7 @@ fn probe(probe: &Probe<'_>) -> u8 {
 
 fn open(request: &OpenRequest) -> Result<Image> {
     let source = request.entry.source()?;
-    Ok(Image {
-        variant: "raw".into(),
-        disk: Arc::clone(source),
-        parts: Vec::new(),
-        compression: String::new(),
-        files: vec![request.entry.name.clone()],
-        warnings: Vec::new(),
-        damage: Vec::new(),
-        checksums: Checksums::None,
-    })
+    Ok(Image::new("raw", Arc::clone(source), vec![request.entry.name.clone()]))
 }
 
 /// A new file, so that what is not written is a hole and reads as zeros.

@@ -23,6 +23,7 @@ pub static FORMAT: Format = Format {
         digests: &[],
         compression: &["none"],
         split: true,
+        backing: false,
         unknown_len: true,
         stream: false,
     },

@@ -5,32 +5,16 @@ use super::parts::{Handles, Lazy, OPEN};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tintype_core::layers::Concat;
-use tintype_core::{Checksums, Error, Image, OpenRequest, Result, Source};
+use tintype_core::{Error, Image, OpenRequest, Result, Source};
 
 pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     let Some(set) = find(request)? else {
-        return Ok(Image {
-            variant: "one part".into(),
-            disk: Arc::clone(request.entry.source()?),
-            parts: Vec::new(),
-            compression: String::new(),
-            files: vec![request.entry.name.clone()],
-            warnings: Vec::new(),
-            damage: Vec::new(),
-            checksums: Checksums::None,
-        });
+        let files = vec![request.entry.name.clone()];
+        return Ok(Image::new("one part", Arc::clone(request.entry.source()?), files));
     };
     let count = set.files.len();
-    Ok(Image {
-        variant: if count == 1 { "one part".to_owned() } else { format!("{count} parts") },
-        disk: set.source,
-        parts: Vec::new(),
-        compression: String::new(),
-        files: set.files,
-        warnings: set.warnings,
-        damage: Vec::new(),
-        checksums: Checksums::None,
-    })
+    let variant = if count == 1 { "one part".to_owned() } else { format!("{count} parts") };
+    Ok(Image { warnings: set.warnings, ..Image::new(variant, set.source, set.files) })
 }
 
 /// All parts of a set, one after the other.

@@ -23,6 +23,7 @@ pub static FORMAT: Format = Format {
         digests: &[],
         compression: &[],
         split: false,
+        backing: false,
         unknown_len: false,
         stream: false,
     },

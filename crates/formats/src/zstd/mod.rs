@@ -27,6 +27,7 @@ pub static FORMAT: Format = Format {
         digests: &[],
         compression: &["fast", "best", "zstd"],
         split: false,
+        backing: false,
         unknown_len: true,
         stream: true,
     },

@@ -1,6 +1,7 @@
 //! Options that several verbs share: one name for one thing.
 
 use super::Context;
+use super::passphrase::Passphrase;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tintype_codec::digest::Algorithm;
@@ -8,7 +9,7 @@ use tintype_core::{Compression, Error, Facts, Outlet, Result, parse_size};
 use tintype_device::folder::{Folder, Reach};
 use tintype_engine::open::Inputs;
 use tintype_engine::pipeline::{Policy, Replace};
-use tintype_engine::target::{Overwrite, Wish};
+use tintype_engine::target::{Overwrite, Wish, backing};
 use tintype_engine::transfer::Proof;
 
 /// Options of every verb.
@@ -43,7 +44,7 @@ pub enum ProgressKind {
 }
 
 /// How an input is read.
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 pub struct InputArgs {
     /// Format of the source, instead of what its content says
     #[arg(long, value_name = "FORMAT", value_parser = readable(), help_heading = "Input")]
@@ -54,13 +55,20 @@ pub struct InputArgs {
     /// Open files that an image names outside its own folder
     #[arg(long, help_heading = "Input")]
     pub allow_outside: bool,
+    /// The passphrase of an encrypted image is what FILE holds, without the end of its last line
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Input", conflicts_with = "passphrase_env")]
+    pub passphrase_file: Option<PathBuf>,
+    /// The passphrase of an encrypted image is the value of the environment variable NAME
+    #[arg(long, value_name = "NAME", help_heading = "Input")]
+    pub passphrase_env: Option<String>,
 }
 
 fn readable() -> clap::builder::PossibleValuesParser {
     tintype_formats::FORMATS.iter().filter(|f| f.open.is_some()).map(|f| f.name).collect::<Vec<_>>().into()
 }
 
-fn writable() -> clap::builder::PossibleValuesParser {
+/// Names of formats that can be written, for clap.
+pub fn writable() -> clap::builder::PossibleValuesParser {
     tintype_formats::FORMATS.iter().filter(|f| f.create.is_some()).map(|f| f.name).collect::<Vec<_>>().into()
 }
 
@@ -73,6 +81,11 @@ impl InputArgs {
             map: self.map.clone(),
             sidecars: sidecars(),
             watch: Arc::clone(&context.watch) as _,
+            secrets: Arc::new(match (&self.passphrase_file, &self.passphrase_env) {
+                (Some(file), _) => Passphrase::File(file.clone()),
+                (None, Some(name)) => Passphrase::Environment(name.clone()),
+                (None, None) => Passphrase::Terminal,
+            }),
         }
     }
 }
@@ -100,6 +113,12 @@ pub struct OutputArgs {
     /// none, empty (only zeros), fast, best, or CODEC[:LEVEL]
     #[arg(long, value_name = "HOW", value_parser = compression, help_heading = "Output")]
     pub compression: Option<Compression>,
+    /// Keep only what differs from the image FILE, and name that as what the new image stands on
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Output")]
+    pub backing: Option<String>,
+    /// Format of the file given by --backing, instead of what its content says
+    #[arg(long, value_name = "FORMAT", value_parser = readable(), requires = "backing", help_heading = "Output")]
+    pub backing_from: Option<String>,
     /// Most bytes of one segment
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Output")]
     pub split: Option<u64>,
@@ -122,14 +141,16 @@ pub fn size(text: &str) -> Result<u64, String> {
 
 impl OutputArgs {
     /// What is asked for the target at `locator`.
-    pub fn wish(&self, locator: &str) -> Wish {
-        Wish {
+    pub fn wish(&self, locator: &str, inputs: &Inputs) -> Result<Wish> {
+        let own = Inputs { from: self.backing_from.clone(), map: None, reach: Reach::Anywhere, ..inputs.clone() };
+        Ok(Wish {
             locator: locator.to_owned(),
             to: self.to.clone(),
             options: self.options.clone(),
             compression: self.compression.clone(),
             split: self.split,
-        }
+            backing: self.backing.as_ref().map(|b| backing(b, locator, &own)).transpose()?,
+        })
     }
 
     /// What happens to files that are in the way.

@@ -34,11 +34,13 @@ impl ImagingArgs {
         reports: Reports,
         context: &Context<'_>,
     ) -> Result<Request> {
+        let inputs = self.input.inputs(context);
+        let targets = targets.iter().map(|target| self.output.wish(target, &inputs)).collect::<Result<_>>()?;
         Ok(Request {
             verb,
             from: self.from(source, context)?,
             facts: self.case.facts(),
-            targets: targets.iter().map(|target| self.output.wish(target)).collect(),
+            targets,
             overwrite: self.output.overwrite(),
             digests: self.content.digests()?,
             policy: self.content.policy()?,

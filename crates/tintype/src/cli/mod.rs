@@ -4,6 +4,7 @@ mod clone;
 mod common;
 mod compare;
 mod convert;
+mod create;
 mod devices;
 mod domain;
 mod files;
@@ -13,6 +14,7 @@ mod imaging;
 mod info;
 mod map;
 mod pages;
+mod passphrase;
 mod rescue;
 mod restore;
 mod verify;
@@ -59,6 +61,8 @@ enum Verb {
     Verify(verify::Args),
     /// Turn an image of one format into one of another
     Convert(convert::Args),
+    /// Make an empty image
+    Create(create::Args),
     /// Put an image back onto a drive
     Restore(restore::Args),
     /// Copy one drive onto another
@@ -114,6 +118,7 @@ fn run(cli: &Cli, stdout: Stdout) -> Result<Status> {
         Verb::Rescue(args) => rescue::run(args, &context),
         Verb::Verify(args) => verify::run(args, &context),
         Verb::Convert(args) => convert::run(args, &context),
+        Verb::Create(args) => create::run(args, &context),
         Verb::Restore(args) => restore::run(args, &context),
         Verb::Clone(args) => clone::run(args, &context),
         Verb::Compare(args) => compare::run(args, &context),
@@ -138,7 +143,7 @@ impl Verb {
     fn stdout(&self) -> Stdout {
         let image = match self {
             Verb::Image(args) => args.images.iter().any(|i| i == "-"),
-            Verb::Convert(args) => args.target == "-",
+            Verb::Convert(args) => args.target.as_deref() == Some("-"),
             Verb::Restore(args) => args.drive == "-",
             Verb::Files(args) => args.prints_a_file(),
             Verb::Map(args) => args.prints_a_map(),

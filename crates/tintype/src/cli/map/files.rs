@@ -34,7 +34,7 @@ pub struct FilesArgs {
 
 /// Runs `map files`.
 pub fn files(args: &FilesArgs, context: &Context<'_>) -> Result<Exit> {
-    let input = InputArgs { from: args.from.clone(), map: Some(args.map.clone()), allow_outside: false };
+    let input = InputArgs { from: args.from.clone(), map: Some(args.map.clone()), ..InputArgs::default() };
     let opened = open(&args.image, &input.inputs(context))?;
     let lost = lost(&*opened.source)?;
     let found = hurt(&args.image, &*opened.source, &volumes(&opened.source), &lost)?;

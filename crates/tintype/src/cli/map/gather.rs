@@ -96,7 +96,7 @@ fn images(args: &MergeArgs, into: &str, context: &Context<'_>) -> Result<Exit> {
     let DomainArgs { domain: None, loose: false, offset: 0, size: None } = args.domain else {
         return Err(Error::usage("images are merged whole: --domain, --offset and --size are for maps alone"));
     };
-    let inputs = InputArgs { from: None, map: None, allow_outside: false }.inputs(context);
+    let inputs = InputArgs::default().inputs(context);
     let mut opened = Vec::new();
     let mut rescues = Vec::new();
     let mut identity = String::new();
@@ -126,7 +126,7 @@ fn images(args: &MergeArgs, into: &str, context: &Context<'_>) -> Result<Exit> {
         verb: "convert",
         from: From::Opened(Box::new(whole)),
         facts: Facts::default(),
-        targets: vec![Wish { locator: into.to_owned(), to: None, options: Vec::new(), compression: None, split: None }],
+        targets: vec![Wish { locator: into.to_owned(), ..Wish::default() }],
         overwrite: args.target.overwrite(),
         digests: None,
         policy: Policy::default(),
@@ -171,12 +171,8 @@ fn images(args: &MergeArgs, into: &str, context: &Context<'_>) -> Result<Exit> {
 
 /// Refuses a target that is one of the inputs: what is merged is never replaced.
 fn refuse_input(target: &std::path::Path, image: &Opened, map: &str) -> Result<()> {
-    use std::os::unix::fs::MetadataExt;
-    let id = |path: &std::path::Path| std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
-    let Some(target_id) = id(target) else { return Ok(()) };
-    let folder = image.path.parent().unwrap_or(std::path::Path::new("."));
-    let files = image.image.files.iter().map(|f| folder.join(f));
-    if files.chain([image.path.clone(), map.into()]).any(|file| id(&file) == Some(target_id)) {
+    let same = |map: &std::path::Path| Some(map.canonicalize().ok()? == target.canonicalize().ok()?);
+    if image.reads(target) || same(map.as_ref()) == Some(true) {
         return Err(Error::denied("is one of the inputs; choose another name").in_path(target));
     }
     Ok(())

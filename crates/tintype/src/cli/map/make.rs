@@ -183,7 +183,7 @@ fn source(args: &ConvertArgs, domain: &Domain, context: &Context<'_>) -> Result<
         Form::Map => (load_with(&args.map, args.gaps.map_or(Gaps::Refused, Gaps::Filled))?, false),
         Form::Json => (forms::from_json(&read()?, &args.finished).map_err(named)?, false),
         Form::Image => {
-            let plain = InputArgs { from: None, map: None, allow_outside: false };
+            let plain = InputArgs::default();
             let opened = tintype_engine::open::open(&args.map, &plain.inputs(context))?;
             (forms::from_source(&*opened.source, &args.finished).map_err(named)?, false)
         }

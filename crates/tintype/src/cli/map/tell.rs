@@ -3,11 +3,13 @@
 use super::{Context, DomainArgs, Statuses, load, shift, size};
 use crate::output::{Output, Status as Exit};
 use std::io::Write;
+use std::path::Path;
 use tintype_core::mapfile::Status;
-use tintype_core::{Result, human_size};
+use tintype_core::{Event, Result, Watch, human_size};
 use tintype_engine::map::algebra::{self, Alike, Shift};
 use tintype_engine::map::forms::{Block, Sectors, write_list};
 use tintype_engine::map::stats::Stats;
+use tintype_engine::rescue::{FailedRange, Journaled};
 
 /// Most blocks or differences in a document.
 const MOST: usize = 1 << 20;
@@ -89,6 +91,9 @@ pub struct ListArgs {
     /// Only blocks in these statuses
     #[arg(long, value_name = "STATUSES", default_value = "?*/-+", value_parser = Statuses::parse, allow_hyphen_values = true)]
     status: Statuses,
+    /// Instead, what failed, with how often, why the last time, and how long that took, from the journal that `rescue` keeps beside the map
+    #[arg(long, conflicts_with_all = ["sectors", "status"])]
+    why: bool,
     /// Print the numbers of the sectors they touch, one a line, as badblocks does
     #[arg(long)]
     sectors: bool,
@@ -104,6 +109,9 @@ pub struct ListArgs {
 
 /// Runs `map list`.
 pub fn list(args: &ListArgs, context: &Context<'_>) -> Result<Exit> {
+    if args.why {
+        return why(args, context);
+    }
     let map = load(&args.map)?;
     let domain = args.domain.domain()?;
     let statuses = &args.status.0;
@@ -134,6 +142,33 @@ pub fn list(args: &ListArgs, context: &Context<'_>) -> Result<Exit> {
         // Memory can be written.
         let _ = writeln!(text, "{}  {:>16}  {len:>16}  {}", status.sign(), range.start, human_size(len));
     }
+    Output::new(context.common, context.stdout).result(&document, &String::from_utf8_lossy(&text))?;
+    Ok(Exit::Done)
+}
+
+/// Ranges that failed, and why.
+fn why(args: &ListArgs, context: &Context<'_>) -> Result<Exit> {
+    let domain = args.domain.domain()?;
+    let journal = Journaled::beside(Path::new(&args.map))?;
+    if !journal.is_of_map {
+        let what = format!("{} was changed by somebody else since; this is what its journal knew", args.map);
+        context.watch.event(&Event::Warning(what));
+    }
+    let meant = |f: &FailedRange| domain.within(f.offset..f.offset + f.len).next().is_some();
+    let all: Vec<FailedRange> = journal.failed().filter(meant).take(MOST).collect();
+    let mut text = Vec::new();
+    for failed in &all {
+        let (size, times) = (human_size(failed.len), if failed.tries == 1 { "once" } else { "times" });
+        let tries = if failed.tries == 1 { String::new() } else { format!("{} ", failed.tries) };
+        // Memory can be written.
+        let _ = writeln!(
+            text,
+            "{}  {:>16}  {:>16}  {size}  failed {tries}{times}: {}",
+            failed.status, failed.offset, failed.len, failed.words
+        );
+    }
+    let bytes: u64 = all.iter().map(|f| f.len).sum();
+    let document = serde_json::json!({ "source": args.map, "bytes": bytes, "ranges": all.len(), "failed": all });
     Output::new(context.common, context.stdout).result(&document, &String::from_utf8_lossy(&text))?;
     Ok(Exit::Done)
 }

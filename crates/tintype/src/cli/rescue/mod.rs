@@ -25,7 +25,7 @@ use tintype_engine::map::algebra::Shift;
 use tintype_engine::open::{Medium, medium_of};
 use tintype_engine::rescue::{
     self, Afresh, AfterError, Again, Console, Direction, Failed, Handling, Limits, Old, Plan, Reach, Reopen, Size,
-    Slow, Space, Target, Told, Tried, Wanted, Wishes, Writes,
+    Slow, Space, SuspectReads, Target, Told, Tried, Wanted, Wishes, Writes,
 };
 
 /// Runs it.
@@ -55,6 +55,8 @@ fn rescued(args: &Args, extra: &ddrescue::Extra, context: &Context<'_>) -> Resul
     let (how, timeout) = (args.passthrough.how(), args.read_timeout);
     // Held to the end: the settings of the drive are put back when it goes.
     let (drive, _prepared) = args.treatment.open(&args.source, how, timeout, &map, heard)?;
+    let keep = args.treatment.suspect_reads.map(treatment::KeepName::keep);
+    let suspect_reads = keep.map(|keep| SuspectReads { ways: drive.ways, keep });
     let mut source = drive.source;
     let test = extra.test.as_ref().map(|path| load(path, extra.gaps())).transpose()?;
     if let Some(map) = &test {
@@ -81,6 +83,7 @@ fn rescued(args: &Args, extra: &ddrescue::Extra, context: &Context<'_>) -> Resul
         plan: plan(args, u64::from(shape.sector), sector)?,
         handling: Handling {
             deadline: drive.deadline,
+            effort: drive.effort,
             ..handling(args, extra, sector, if test.is_none() { Reopens::Really } else { Reopens::Not }, context)?
         },
         source,
@@ -96,6 +99,7 @@ fn rescued(args: &Args, extra: &ddrescue::Extra, context: &Context<'_>) -> Resul
             tried: if args.try_again { Tried::Forget } else { Tried::Keep },
             failed: if args.retrim { Failed::Retrim } else { Failed::Keep },
         },
+        suspect_reads: suspect_reads.filter(|_| test.is_none()),
         expected: expected.map(|map| Domain::new(0..END, Some(&map))),
         direction: if args.reverse { Direction::Backwards } else { Direction::Forwards },
         limits: limits(args),
@@ -166,6 +170,7 @@ fn handling(
         pause_on_error: args.pause_on_error,
         pause_on_pass: args.pause_on_pass,
         reopen,
+        effort: None,
         after_error: if args.check_on_error { AfterError::CheckLastGood } else { AfterError::GoOn },
         bad_data: options::bad_sector_data(args, sector)?,
         check_reads: args.check_reads / 100.0,

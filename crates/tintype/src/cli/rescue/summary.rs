@@ -1,9 +1,9 @@
 //! What a rescue came to, in words.
 
 use tintype_core::human_size;
-use tintype_engine::rescue::Rescued;
+use tintype_engine::rescue::{Rescued, Suspect};
 
-/// Suspect ranges that are shown.
+/// Reasons and suspect ranges that are shown.
 const SHOWN: usize = 5;
 
 /// The result for people.
@@ -33,10 +33,27 @@ pub fn text(rescued: &Rescued) -> String {
             (None, _) => ", because nothing more is to be expected there; --exhaustive tries them\n",
         };
     }
-    if !rescued.suspect.is_empty() {
-        let bytes: u64 = rescued.suspect.iter().map(|s| s.len).sum();
-        text += &format!("{} were read and are SUSPECT, in {} ranges:\n", human_size(bytes), rescued.suspect.len());
-        for suspect in rescued.suspect.iter().take(SHOWN) {
+    for failed in rescued.failures.iter().take(SHOWN) {
+        let places = if failed.ranges == 1 { "place" } else { "places" };
+        text += &format!("  {} in {} {places}: {}\n", human_size(failed.bytes), failed.ranges, failed.words);
+    }
+    if rescued.failures.len() > SHOWN {
+        text += &format!("  and more; tintype map list --why {} has all\n", rescued.map);
+    }
+    let (given, suspect): (Vec<_>, Vec<_>) = rescued.suspect.iter().partition(|s| s.reason.is_uncorrected());
+    let total = |list: &[&Suspect]| human_size(list.iter().map(|s| s.len).sum());
+    if !given.is_empty() {
+        text += &format!(
+            "{} of what failed were given past the drive's error correction and are NOT rescued, in {} ranges; \
+             {}.suspect names them\n",
+            total(&given),
+            given.len(),
+            rescued.map
+        );
+    }
+    if !suspect.is_empty() {
+        text += &format!("{} were read and are SUSPECT, in {} ranges:\n", total(&suspect), suspect.len());
+        for suspect in suspect.iter().take(SHOWN) {
             text += &format!("  at {}, {}: {}\n", suspect.offset, human_size(suspect.len), suspect.reason.words());
         }
         text +=

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tintype_core::{Error, Result, Watch};
-use tintype_engine::rescue::{Lists, OpenDrive, Passthrough, Prepared, Settings, Step, Treatment, open_treated};
+use tintype_engine::rescue::{
+    Keep, Lists, OpenDrive, Passthrough, Prepared, Settings, Step, Treatment, Unreadable, open_treated,
+};
 
 /// Options for the drive itself.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -16,12 +18,43 @@ pub struct TreatmentArgs {
     /// Do not ask the drive first for what it knows it cannot read
     #[arg(long, help_heading = "Drive")]
     pub unasked: bool,
+    /// At the end, ask for sectors that stay unreadable past the drive's error correction, for experts: what it gives may be wrong, is listed as
+    /// suspect and counts as not rescued
+    #[arg(
+        long,
+        value_name = "WHERE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "beside",
+        value_enum,
+        help_heading = "Drive"
+    )]
+    pub suspect_reads: Option<KeepName>,
     /// What to do when the drive does not answer any more, gentle steps first
     #[arg(long, value_name = "STEPS", value_delimiter = ',', help_heading = "Drive")]
     pub reset: Vec<StepName>,
     /// Command that switches the drive off and on, for --reset power; TINTYPE_DRIVE and TINTYPE_SERIAL say which
     #[arg(long, value_name = "COMMAND", help_heading = "Drive")]
     pub power_command: Option<String>,
+}
+
+/// Where suspect reads go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum KeepName {
+    /// To MAP.suspect.img
+    Beside,
+    /// Into IMAGE
+    Image,
+}
+
+impl KeepName {
+    /// The same for the engine.
+    pub fn keep(self) -> Keep {
+        match self {
+            KeepName::Beside => Keep::Beside,
+            KeepName::Image => Keep::Image,
+        }
+    }
 }
 
 /// A step of the ladder.
@@ -57,6 +90,7 @@ impl TreatmentArgs {
             steps: self.reset.iter().map(step).collect(),
             power: self.power_command.clone(),
             lists: if self.unasked { Lists::Unasked } else { Lists::Asked },
+            unreadable: if self.suspect_reads.is_some() { Unreadable::Asked } else { Unreadable::Left },
             settings: if self.prepare { Settings::Prepared } else { Settings::Kept },
         };
         let mut record = map.as_os_str().to_owned();
