@@ -64,7 +64,7 @@ impl Areas {
 
 /// What is meant and not finished, ascending, in whole areas.
 fn failed(ledger: &Ledger) -> impl Iterator<Item = Range<u64>> + '_ {
-    let mut pieces = ledger.pieces().filter(|(_, fate)| fate.status != Status::Finished).map(|(r, _)| r).peekable();
+    let mut pieces = ledger.pieces().filter(|(_, fate)| fate.status() != Status::Finished).map(|(r, _)| r).peekable();
     std::iter::from_fn(move || {
         let mut area = pieces.next()?;
         while let Some(next) = pieces.next_if(|next| next.start == area.end) {
@@ -82,10 +82,10 @@ mod tests {
     #[test]
     fn what_stands_alone_comes_first_and_what_brings_most_after_that() {
         let mut ledger = Ledger::new(1000);
-        ledger.set(0..1000, Fate { status: Status::Finished, tries: 0 });
+        ledger.set(0..1000, Fate::new(Status::Finished, 0));
         let pieces = [10..11, 20..21, 21..22, 22..23, 40..41];
         for piece in &pieces {
-            ledger.set(piece.clone(), Fate { status: Status::Bad, tries: 1 });
+            ledger.set(piece.clone(), Fate::new(Status::Bad, 1));
         }
         let expected = Yield::expecting(0.25, 4.0);
         let mut areas = Areas::of(&ledger, pieces.to_vec(), 1, expected, Direction::Forwards);

@@ -58,7 +58,7 @@ impl Rescue<'_> {
         let missing = |rescue: &Self| -> Vec<Range<u64>> {
             let ledger = &rescue.ledger;
             let failed = ledger.within(start..start + unit);
-            let failed = failed.filter(|(_, fate)| matches!(fate.status, Status::Bad | Status::NonScraped));
+            let failed = failed.filter(|(_, fate)| matches!(fate.status(), Status::Bad | Status::NonScraped));
             let sectors = failed.flat_map(|(r, _)| (r.start..r.end).step_by(sector as usize));
             sectors.filter(|at| ledger.holds(*at)).map(|at| at..at + sector).collect()
         };

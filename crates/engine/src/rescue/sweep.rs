@@ -76,14 +76,15 @@ impl Rescue<'_> {
         let sector = self.plan.sector;
         let (_, fate) = self.ledger.at(failed.start);
         let reads = (failed.end - failed.start) as f64 / 2.0 / sector as f64;
-        if fate.tries == 0 || reads > self.costs.reads_per_failure() {
+        if fate.tries() == 0 || reads > self.costs.reads_per_failure() {
             return Ok(());
         }
         let last = failed.end.saturating_sub(sector).max(failed.start);
         let at = self.forward(failed.start..last, sector)?;
         if at == last {
             // All the others were read, so that this is the one. It may wait until failures bring no more elsewhere.
-            return self.mark(last..failed.end, Fate { status: Status::NonScraped, ..fate });
+            return self
+                .mark(last..failed.end, Fate::new(Status::NonScraped, fate.tries()).after(fate.took(), fate.cause()));
         }
         self.forward(at + sector..failed.end, self.plan.longest)?;
         Ok(())
