@@ -64,7 +64,7 @@ pub const MODELS: [Model; 18] = [
     model("weakheads-2of8", Kind::Other, ""),
     model("deadhead", Kind::DeadHead, ""),
     large_sectors(model("deadhead-4k", Kind::DeadHead, "")),
-    sized(model("make-test", Kind::MakeTest, ""), 23_347_200_000),
+    sized(model("make-test", Kind::MakeTest, ""), 23_335_936_000),
 ];
 
 impl Model {
