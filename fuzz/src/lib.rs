@@ -33,7 +33,7 @@ fn request(extension: &str, data: &[u8]) -> OpenRequest {
     let name = format!("f.{extension}");
     outlet.insert(&name, first.to_vec());
     if let Some(second) = second {
-        for next in ["f.e02", "f.E02", "f.s02", "f.002", "f.ab", "f.02"] {
+        for next in ["f.e02", "f.E02", "f.s02", "f.002", "f.ab", "f.02", "f-flat.vmdk", "f-s001.vmdk"] {
             outlet.insert(next, second.to_vec());
         }
     }
