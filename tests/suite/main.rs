@@ -13,7 +13,9 @@ mod files;
 mod guest;
 mod image;
 mod interop_ewf;
+mod interop_ova;
 mod interop_packed;
+mod interop_vmdk;
 mod large;
 mod map;
 mod matrix;
@@ -38,7 +40,9 @@ fn main() -> ExitCode {
         guest::topic,
         image::topic,
         interop_ewf::topic,
+        interop_ova::topic,
         interop_packed::topic,
+        interop_vmdk::topic,
         large::topic,
         map::topic,
         matrix::topic,

@@ -145,6 +145,8 @@ pub fn run(request: Request) -> Result<Imaged> {
             "standard input cannot be read again: an interrupted image starts from the beginning".into(),
         ));
     }
+    // What is odd or wrong about the source goes into the copy, where nobody sees it any more.
+    notes.extend(source.iter().flat_map(|opened| opened.image.notes()));
     for note in &notes {
         watch.event(&Event::Warning(note.clone()));
     }

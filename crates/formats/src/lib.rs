@@ -10,9 +10,11 @@ use tintype_core::{Body, Error, Format, Image, OpenRequest, PROBE_HEAD, PROBE_TA
 
 pub mod ewf;
 pub mod gzip;
+pub mod ova;
 pub mod packed;
 pub mod raw;
 pub mod split;
+pub mod vmdk;
 pub mod xz;
 pub mod zip;
 pub mod zstd;
@@ -29,6 +31,8 @@ pub static FORMATS: &[&Format] = &[
     &packed::LZMA,
     &packed::ZLIB,
     &zip::FORMAT,
+    &vmdk::FORMAT,
+    &ova::FORMAT,
     &split::FORMAT,
     &raw::FORMAT,
 ];

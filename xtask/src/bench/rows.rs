@@ -200,5 +200,35 @@ pub fn rows() -> Vec<Row> {
             goal: || both(0.5, 1.02),
             ..PLAIN
         },
+        Row {
+            name: "convert-to-vmdk-stream",
+            ours: flushed!("\"$T\" convert \"$D\" \"$O\"/x.vmdk --option subformat=streamOptimized --hash none -q"),
+            peer: flushed!("qemu-img convert -f raw -m 16 -O vmdk -o subformat=streamOptimized \"$D\" \"$O\"/x.vmdk"),
+            goal: || both(0.17, 1.03),
+            ..PLAIN
+        },
+        Row {
+            name: "convert-to-vmdk",
+            ours: flushed!("\"$T\" convert \"$D\" \"$O\"/x.vmdk --hash none -q"),
+            peer: flushed!("qemu-img convert -f raw -m 16 -W -O vmdk \"$D\" \"$O\"/x.vmdk"),
+            goal: || time(0.4),
+            ..PLAIN
+        },
+        Row {
+            name: "convert-from-vmdk",
+            before: Some("qemu-img convert -f raw -m 16 -W -O vmdk \"$D\" \"$O\"/in.vmdk"),
+            ours: flushed!("\"$T\" convert \"$O\"/in.vmdk \"$O\"/x.raw --hash none -q"),
+            peer: flushed!("qemu-img convert -m 16 -W -O raw \"$O\"/in.vmdk \"$O\"/x.raw"),
+            goal: || time(0.5),
+            ..PLAIN
+        },
+        Row {
+            name: "convert-from-vmdk-stream",
+            before: Some("qemu-img convert -f raw -m 16 -O vmdk -o subformat=streamOptimized \"$D\" \"$O\"/in.vmdk"),
+            ours: flushed!("\"$T\" convert \"$O\"/in.vmdk \"$O\"/x.raw --hash none -q"),
+            peer: flushed!("qemu-img convert -m 16 -W -O raw \"$O\"/in.vmdk \"$O\"/x.raw"),
+            goal: || time(0.25),
+            ..PLAIN
+        },
     ]
 }

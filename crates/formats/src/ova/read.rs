@@ -1,0 +1,116 @@
+//! Opening the disks of a machine.
+
+use super::envelope::Disk;
+use super::package::Package;
+use std::sync::Arc;
+use tintype_core::{
+    Checksums, Error, Extent, Finding, Image, OpenRequest, Part, Result, Source, State, human_size, in_range,
+};
+
+/// A disk with nothing on it.
+struct Empty(u64);
+
+impl Source for Empty {
+    fn len(&self) -> u64 {
+        self.0
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+        in_range(self.0, offset, buf.len() as u64)?;
+        buf.fill(0);
+        Ok(())
+    }
+
+    fn extent_at(&self, offset: u64) -> Result<Extent> {
+        in_range(self.0, offset, 1)?;
+        Ok(Extent::new(offset, self.0 - offset, State::Zero))
+    }
+}
+
+pub(super) fn open(request: &OpenRequest) -> Result<Image> {
+    let package = Arc::new(Package::open(request)?);
+    let disks = &package.envelope.disks;
+    let own = &request.entry.name;
+    let first = disks.first().ok_or_else(|| Error::unsupported("the machine has no disk").in_path(own))?;
+    let kind = if package.archive { "OVA" } else { "OVF" };
+    let mut image = match package.file_of(first)? {
+        None => Image::new(format!("{kind}, an empty disk"), empty(first, own)?, Vec::new()),
+        Some(file) => {
+            let (format, inner, inside) = package.disk(file)?;
+            let found = inner.disk.len();
+            let mut image = Image { variant: format!("{kind}, {} {}", format.title, inner.variant), ..inner };
+            // A length that is no whole number of sectors is not known to the descriptor.
+            if first.capacity.is_some_and(|said| said != found.next_multiple_of(512)) {
+                let said = first.capacity.unwrap_or_default();
+                image.warnings.push(format!("the descriptor gives the disk {said} bytes; it has {found}"));
+            }
+            let stored = inside.entry.source()?.len();
+            if file.size.is_some_and(|said| said != stored) && !file.gzip {
+                let said = file.size.unwrap_or_default();
+                let what = format!("{} has {stored} bytes; the descriptor says {said}", file.href);
+                image.damage.push(Finding::damage(what).in_file(file.href.clone(), stored));
+            }
+            let listed = package
+                .manifest
+                .as_ref()
+                .is_some_and(|(_, text)| super::manifest::parse(text).0.iter().any(|line| line.name == file.href));
+            if listed && file.chunk.is_none() {
+                // The check compares the whole file with the manifest before this is relied on.
+                image.checksums = Checksums::Whole;
+            }
+            image
+        }
+    };
+    if disks.len() > 1 {
+        image.variant += &format!(", the first of {} disks", disks.len());
+        image
+            .warnings
+            .push(format!("the machine has {} disks; without #disk=NAME the first one is meant", disks.len()));
+    }
+    image.files = match package.archive {
+        true => vec![own.clone()],
+        false => files(&package, own, image.files)?,
+    };
+    image.warnings.extend(package.warnings.iter().cloned());
+    image.parts = disks.iter().map(|disk| part(&package, disk)).collect::<Result<_>>()?;
+    Ok(image)
+}
+
+/// The descriptor, the manifest and all files of the machine that lie beside.
+fn files(package: &Package, own: &str, disk: Vec<String>) -> Result<Vec<String>> {
+    let mut files = vec![own.to_owned()];
+    files.extend(package.manifest.iter().map(|(name, _)| name.clone()));
+    files.extend(disk);
+    for file in package.envelope.files.iter().filter(|f| f.chunk.is_none()) {
+        let name = package.request.beside(&file.href)?;
+        if !files.contains(&name) {
+            files.push(name);
+        }
+    }
+    Ok(files)
+}
+
+fn empty(disk: &Disk, own: &str) -> Result<Arc<dyn Source>> {
+    let what = || format!("the disk {:?} has neither a file nor a size that can be understood", disk.id);
+    let len = disk.capacity.ok_or_else(|| Error::corrupt(what()).in_path(own))?;
+    Ok(Arc::new(Empty(len)))
+}
+
+/// A disk by the name of its file, or by its own where it has none.
+fn part(package: &Arc<Package>, disk: &Disk) -> Result<Part> {
+    let file = package.file_of(disk)?.cloned();
+    let mut note = disk.id.clone();
+    if let Some(capacity) = disk.capacity {
+        note += &format!(", {}", human_size(capacity));
+    }
+    if let Some(parent) = &disk.parent {
+        note += &format!(", stands on {parent}");
+    }
+    let (package, disk) = (Arc::clone(package), disk.clone());
+    let name = file.as_ref().map_or_else(|| disk.id.clone(), |f| f.href.clone());
+    let open = move || match &file {
+        Some(file) => Ok(package.disk(file)?.1.disk),
+        None => empty(&disk, &package.request.entry.name),
+    };
+    Ok(Part { kind: "disk", name, note, open: Box::new(open) })
+}

@@ -1,0 +1,70 @@
+//! Which of the two grain directories is to be believed.
+
+use super::layout::{Place, SECTOR, Shape};
+use super::windows::Windows;
+use std::sync::Arc;
+use tintype_core::{Error, Finding, Result, Source};
+
+/// What is wrong with a directory, and the number of the entry where it begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) what: String,
+    pub(super) entry: u64,
+}
+
+/// What is wrong with the directory and with its copy, if anything; the first thing of each.
+pub(super) struct Faults {
+    pub(super) first: Option<Fault>,
+    pub(super) copy: Option<Fault>,
+}
+
+/// Looks at every entry of both directories. A table that one of them does not know and the other one does is a fault of the one.
+pub(super) fn faults(file: &Arc<dyn Source>, shape: &Shape) -> Result<Faults> {
+    let windows = Windows::alone(Arc::clone(file));
+    let mut found = Faults { first: None, copy: None };
+    let mut i = 0;
+    while i < shape.tables() && (found.first.is_none() || (found.copy.is_none() && shape.copy.is_some())) {
+        let first = entry(&windows, shape, shape.directory, i);
+        let copy = shape.copy.map(|at| entry(&windows, shape, at, i));
+        let known = |place: &Result<Place>| matches!(place, Ok(Place::At(_)));
+        let missing =
+            |a: &Result<Place>, b: &Result<Place>| *a.as_ref().unwrap_or(&Place::Zero) == Place::Absent && known(b);
+        let fault = |place: &Result<Place>, other: Option<&Result<Place>>| match place {
+            Err(e) => Some(Fault { what: e.what().to_owned(), entry: i }),
+            Ok(_) if other.is_some_and(|other| missing(place, other)) => {
+                Some(Fault { what: format!("it does not know grain table {i}, the other one does"), entry: i })
+            }
+            Ok(_) => None,
+        };
+        found.first = found.first.take().or_else(|| fault(&first, copy.as_ref()));
+        if let Some(copy) = &copy {
+            found.copy = found.copy.take().or_else(|| fault(copy, Some(&first)));
+        }
+        i += 1;
+    }
+    Ok(found)
+}
+
+/// The table that entry `i` of the directory at `directory` leads to, if it can be one.
+fn entry(windows: &Windows, shape: &Shape, directory: u64, i: u64) -> Result<Place> {
+    let at = directory.saturating_add(i * shape.width());
+    let place = shape.table(windows.entry(at, shape.width())?)?;
+    match place {
+        Place::At(start) if start < SECTOR || start.saturating_add(shape.table_len()) > windows.len() => {
+            Err(Error::corrupt(format!("grain table {i} lies at {start}, where the file has none")))
+        }
+        other => Ok(other),
+    }
+}
+
+/// The shape with the directory that can be used, and what there is to say about that.
+pub(super) fn choose(file: &Arc<dyn Source>, name: &str, shape: Shape) -> Result<(Shape, Option<Finding>)> {
+    let Faults { first: Some(fault), copy: worse } = faults(file, &shape)? else { return Ok((shape, None)) };
+    let at = shape.directory.saturating_add(fault.entry * shape.width());
+    let (shape, instead) = match (shape.copy, worse) {
+        (Some(copy), None) => (Shape { directory: copy, copy: Some(shape.directory), ..shape }, "its copy is used"),
+        _ => (shape, "there is no copy of it that could be used"),
+    };
+    let what = format!("the grain directory is damaged ({}); {instead}", fault.what);
+    Ok((shape, Some(Finding::damage(what).in_file(name, at))))
+}
