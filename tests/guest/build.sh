@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # build.sh FOLDER [KERNEL PACKAGE]: what a guest boots, from packages of the distribution only: FOLDER/vmlinuz and FOLDER/base.gz (busybox,
-# sg3-utils, the kernel's modules for drives, init.sh). What is there already is kept while the package is the same.
+# sg3-utils, ddrescue, the kernel's modules for drives, init.sh). What is there already is kept while the package is the same.
 # build.sh --program FOLDER PROGRAM: FOLDER/program.gz, a second initramfs with a program and the libraries it loads.
 # Kernels from 6.7 on inject errors into scsi_debug by command; on Debian 12 that is linux-image-6.12-amd64.
 set -euo pipefail
@@ -47,7 +47,7 @@ tree=$work/tree
 mkdir -p "$tree"/{bin,dev,proc,sys,tmp,run,mnt}
 install "$busybox" "$tree/bin/busybox"
 install "$here/init.sh" "$tree/init"
-for tool in sg_raw sg_inq sg_modes sg_logs sg_get_lba_status sg_opcodes nvme; do with_libraries "$(command -v "$tool")" "$tree"; done
+for tool in sg_raw sg_inq sg_modes sg_logs sg_get_lba_status sg_opcodes nvme ddrescue; do with_libraries "$(command -v "$tool")" "$tree"; done
 from=$(find "$work/all" -type d -path '*/lib/modules/*' -prune)
 to=$tree/lib/modules/$(basename "$from")
 mkdir -p "$to"

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use tintype_tests::{Bus, Deadline, Guest, GuestDrive, Need::*, Scratch, sample, tool};
+use tintype_tests::{Bus, Deadline, Guest, GuestDrive, Need::*, Scratch, check_map, sample, tool};
 
 tintype_tests::topic! {
     exactly_the_bad_sectors_are_left:
@@ -31,26 +31,6 @@ fn sectors(list: &Value) -> BTreeSet<u64> {
     let all = list.as_array().unwrap_or_else(|| panic!("no list: {list}"));
     let range = |r: &Value| (r["offset"].as_u64().unwrap_or(0), r["len"].as_u64().unwrap_or(0));
     all.iter().map(range).flat_map(|(offset, len)| offset / 512..(offset + len) / 512).collect()
-}
-
-/// What a mapfile calls finished holds the drive's bytes; returns the sectors of 512 bytes of which it does not say that.
-fn check_map(map: &str, image: &[u8], bytes: &[u8]) -> BTreeSet<u64> {
-    let mut missing = BTreeSet::new();
-    let mut at = 0;
-    for line in map.lines().filter(|l| !l.starts_with('#')).skip(1) {
-        let words: Vec<_> = line.split_whitespace().collect();
-        let number = |s: &str| u64::from_str_radix(s.trim_start_matches("0x"), 16).unwrap_or_else(|_| panic!("{line}"));
-        let (offset, len) = (number(words[0]), number(words[1]));
-        assert_eq!(offset, at, "{line}");
-        at += len;
-        let range = offset as usize..(offset + len) as usize;
-        match words[2] {
-            "+" => assert!(image[range.clone()] == bytes[range], "{line}: not what the drive holds"),
-            _ => missing.extend(offset / 512..(offset + len) / 512),
-        }
-    }
-    assert_eq!(at, bytes.len() as u64, "the map covers the drive");
-    missing
 }
 
 fn exactly_the_bad_sectors_are_left() {
@@ -301,7 +281,7 @@ fn settings_are_put_back() {
     let scratch = Scratch::new();
     let (_, nvme) = backing(&scratch, "nvme", 940);
     let (_, sata) = backing(&scratch, "sata", 941);
-    let slow = |bus, file, serial| GuestDrive { rate: 2 << 20, ..GuestDrive::new(bus, file, serial) };
+    let slow = |bus, file, serial| GuestDrive { rate: 1 << 20, ..GuestDrive::new(bus, file, serial) };
     let mut guest = Guest::boot(vec![slow(Bus::Nvme, &nvme, "NVMESET"), slow(Bus::Ahci, &sata, "SATASET")]);
     let path = guest.path_of("NVMESET");
     // Asked by somebody else: the time limit for error recovery, in tenths of a second.
@@ -336,13 +316,21 @@ fn settings_are_put_back() {
     ended(&mut guest);
     assert_eq!(limit(&mut guest), 77);
     assert_ne!(guest.sh("ls /tmp/t.img.map.settings").status, 0);
-    // Killed: the next run puts it back, though nobody asked for --prepare.
-    start(&mut guest, "--prepare");
-    changed(&mut guest);
-    guest.ok("kill -KILL $(cat /tmp/t.pid)");
-    ended(&mut guest);
-    assert_eq!(limit(&mut guest), 10);
-    assert!(guest.ok("cat /tmp/t.img.map.settings").text().contains("recovery=77"));
+    let killed = |guest: &mut Guest| {
+        start(guest, "--prepare");
+        changed(guest);
+        guest.ok("kill -KILL $(cat /tmp/t.pid)");
+        ended(guest);
+        assert_eq!(limit(guest), 10);
+        assert!(guest.ok("cat /tmp/t.img.map.settings").text().contains("recovery=77"));
+    };
+    // Killed: it is put back alone where somebody asks for that.
+    killed(&mut guest);
+    let said = guest.ok(&format!("tintype rescue {path} /tmp/t.img --put-back")).text();
+    assert!(said.contains("put back") && said.contains("recovery=77") && limit(&mut guest) == 77, "{said}");
+    assert_ne!(guest.sh("ls /tmp/t.img.map.settings").status, 0);
+    // Or the next run puts it back, though nobody asked for --prepare.
+    killed(&mut guest);
     let json = guest.ok(&format!("tintype rescue {path} /tmp/t.img --json")).json();
     assert_eq!((json["rescued"].as_u64(), limit(&mut guest)), (Some(LEN as u64), 77));
     assert_ne!(guest.sh("ls /tmp/t.img.map.settings").status, 0);

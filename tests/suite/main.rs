@@ -21,6 +21,7 @@ mod large;
 mod map;
 mod matrix;
 mod memory;
+mod qcow2;
 mod refusals;
 mod rescue;
 mod rescue_kept;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         map::topic,
         matrix::topic,
         memory::topic,
+        qcow2::topic,
         refusals::topic,
         rescue::topic,
         rescue_kept::topic,

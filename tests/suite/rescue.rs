@@ -63,26 +63,9 @@ fn sectors(ranges: &serde_json::Value) -> BTreeSet<u64> {
         .collect()
 }
 
-/// What a mapfile says is finished holds the drive's bytes; returns how many sectors it does not say that of.
+/// What the files of a rescue say of the drive.
 fn check_map(map: &Path, image: &Path, bytes: &[u8]) -> BTreeSet<u64> {
-    let (text, image) = (read(map), read(image));
-    let text = String::from_utf8(text).unwrap();
-    let mut missing = BTreeSet::new();
-    let mut at = 0;
-    for line in text.lines().filter(|l| !l.starts_with('#')).skip(1) {
-        let words: Vec<_> = line.split_whitespace().collect();
-        let number = |s: &str| u64::from_str_radix(s.trim_start_matches("0x"), 16).unwrap();
-        let (offset, len) = (number(words[0]), number(words[1]));
-        assert_eq!(offset, at, "{line}");
-        at += len;
-        let range = offset as usize..(offset + len) as usize;
-        match words[2] {
-            "+" => assert!(image[range.clone()] == bytes[range], "{line}: not what the drive holds"),
-            _ => missing.extend(offset / 512..(offset + len) / 512),
-        }
-    }
-    assert_eq!(at, bytes.len() as u64, "the map covers the drive");
-    missing
+    tintype_tests::check_map(&String::from_utf8(read(map)).unwrap(), &read(image), bytes)
 }
 
 /// Waits until a journal names something.

@@ -21,6 +21,10 @@ tintype_tests::topic! {
     checked_reads_of_a_sound_drive_are_not_suspect: [Loop, Fuse, Tool("nbdfuse"), Tool("nbdkit")],
     what_stands_for_bad_sectors_is_not_believed: [],
     images_are_made_as_they_were_asked_for: [],
+    what_has_no_effect_is_refused: [],
+    a_file_in_shared_memory_is_a_file: [],
+    a_drive_that_repeats_a_pattern_is_sound: [],
+    sound_file_systems_are_not_suspect: [Loop, Tool("mke2fs"), Tool("mkfs.fat"), Tool("mkswap"), Tool("sqlite3")],
     a_rescue_onto_a_drive_goes_on_and_becomes_an_e01: [Loop, Fuse, Tool("nbdfuse"), Tool("nbdkit"), Tool("ewfinfo"), Tool("ewfexport")],
 }
 
@@ -477,4 +481,105 @@ fn a_rescue_onto_a_drive_goes_on_and_becomes_an_e01() {
         expected[first as usize * 512..(first + count) as usize * 512].fill(0);
     }
     assert!(raw == expected, "all but {lost} sectors are the drive's");
+}
+
+fn what_has_no_effect_is_refused() {
+    let scratch = Scratch::new();
+    let model = scratch.file("model", b"size 1048576\n");
+    let refused = |words: &[&str]| {
+        let run = ours(&[&"rescue", &"--simulate", &model]).args(words).exits(2);
+        assert!(run.stderr.contains("--simulate") && run.stderr.contains(words[0]), "{run}");
+    };
+    for words in [
+        &["--preallocate"][..],
+        &["--first", "*.jpg"],
+        &["--reverse"],
+        &["--commands"],
+        &["--prepare"],
+        &["--put-back"],
+        &["--pause-on-error", "1"],
+        &["--map-interval", "10"],
+        &["--ddrescue-args", "-r3"],
+    ] {
+        refused(words);
+    }
+    ours(&[&"rescue", &"--simulate", &model, &"--max-time", &"1h", &"--without", &"value", &"--size", &"64K"]).ok();
+    let file = scratch.file("disk", &sample(1 << 20, 3));
+    for option in ["--reverse", "--commands"] {
+        let run = ours(&[&"rescue", &file, &scratch.join("t.img"), &"--first", &"*", &option]).exits(2);
+        assert!(run.stderr.contains(option) && run.stderr.contains("leave one of them out"), "{run}");
+    }
+    assert!(!scratch.join("t.img").exists());
+    // Nothing was left changed, and nothing is read.
+    let run = ours(&[&"rescue", &file, &scratch.join("t.img"), &"--put-back"]).ok();
+    assert!(run.out().contains("nothing was left changed") && !scratch.join("t.img").exists(), "{run}");
+    std::fs::write(scratch.join("t.img.map.settings"), "tintype drive settings 1\nserial X\n").unwrap();
+    ours(&[&"rescue", &file, &scratch.join("t.img"), &"--put-back"]).exits(3);
+}
+
+fn a_file_in_shared_memory_is_a_file() {
+    let scratch = Scratch::new();
+    let (bytes, shm) = (sample(1 << 20, 4), tempfile::tempdir_in("/dev/shm").unwrap());
+    let (file, path) = (scratch.file("disk", &bytes), |name: &str| shm.path().join(name));
+    ours(&[&"rescue", &file, &path("rescued.img"), &"-q"]).ok();
+    ours(&[&"image", &file, &path("image.img"), &"-q"]).ok();
+    ours(&[&"restore", &file, &path("restored.img"), &"-q"]).ok();
+    for name in ["rescued.img", "image.img", "restored.img"] {
+        assert!(read(path(name)) == bytes, "{name}");
+    }
+    for verb in ["rescue", "image", "restore"] {
+        let run = ours(&[&verb, &file, &"/dev/no such drive.img"]).exits(2);
+        assert!(run.stderr.contains("there is no such drive"), "{run}");
+    }
+}
+
+fn rescued_whole(disk: &Path, target: &Path) {
+    let run = ours(&[&"rescue", &disk, &target, &"--json"]).ok();
+    assert_eq!(run.json()["suspect"].as_array().map(Vec::len), Some(0), "{run}");
+    let text = ours(&[&"rescue", &disk, &target]).ok();
+    assert!(!format!("{text}").contains("suspect"), "{text}");
+}
+
+fn a_drive_that_repeats_a_pattern_is_sound() {
+    let scratch = Scratch::new();
+    let page = sample(4096, 5);
+    let track = sample(64 << 10, 6);
+    // Wiped with zeros and ones, with a pattern of four bytes, and with a page and a track over and over.
+    let patterns: [&[u8]; 6] = [&[0], &[0xff], &[0x55, 0xaa], &[0xde, 0xad, 0xbe, 0xef], &page, &track];
+    for (i, pattern) in patterns.into_iter().enumerate() {
+        let bytes: Vec<u8> = pattern.iter().copied().cycle().take(12 << 20).collect();
+        let disk = scratch.file(&format!("disk{i}"), &bytes);
+        rescued_whole(&disk, &scratch.join(format!("disk{i}.img")));
+    }
+}
+
+fn sound_file_systems_are_not_suspect() {
+    let scratch = Scratch::new();
+    let image = |name: &str, len: u64| {
+        let path = scratch.join(name);
+        std::fs::File::create(&path).unwrap().set_len(len).unwrap();
+        path
+    };
+    let tree = scratch.folder("tree");
+    // A database, whose pages look alike, and one that is full of one row.
+    let database = tree.join("data.sqlite");
+    let orders = "create table t(a, b); with recursive n(i) as (select 1 union all select i + 1 from n where i < 40000) \
+                  insert into t select 7, 'the same again, and again, and again' from n; vacuum;";
+    tool("sqlite3", &[&database, &orders]).ok();
+    let database_bytes = read(&database);
+    std::fs::write(tree.join("copy of it"), &database_bytes).unwrap();
+    std::fs::write(tree.join("zeros"), vec![0; 5 << 20]).unwrap();
+    std::fs::write(tree.join("ones"), vec![0xff; 5 << 20]).unwrap();
+    let (ext, fat, swap) = (image("ext.img", 64 << 20), image("fat.img", 48 << 20), image("swap.img", 32 << 20));
+    tool("mke2fs", &[&"-q", &"-F", &"-t", &"ext4", &"-d", &tree, &ext]).ok();
+    tool("mkfs.fat", &[&"-F", &"32", &"-s", &"1", &fat]).ok();
+    tool("mkswap", &[&swap]).ok();
+    let raw = scratch.file("raw.img", &database_bytes.repeat(3)[..(database_bytes.len() * 3) / 4096 * 4096]);
+    for disk in [ext, fat, swap, raw] {
+        let device = LoopDevice::new(&disk, 512);
+        let name = disk.file_stem().unwrap().to_string_lossy().into_owned();
+        let target = scratch.join(format!("{name}.rescued"));
+        rescued_whole(device.path(), &target);
+        assert!(read(&disk) == read(&target), "{name}");
+    }
 }

@@ -18,6 +18,8 @@ const USAGE: &str = "\
 cargo xtask VERB
 
   bench [ROW...] [--data DIR] [--runs N]  whole programs beside their peers, as ratios; rows by name, all without one
+  bench rescue-goals [MODEL...] [--newer DDRESCUE] [--scale S] [--alone]
+                                          rescue beside ddrescue on failing drives: the table of its goals
   workload [--data DIR]                   the disk that bench works on
   docs [--check]                          the parts of README.md that are made from code
   deps                                    fails if sibling crates depend on each other
@@ -56,6 +58,17 @@ fn data_folder(words: &mut Vec<String>) -> Result<PathBuf, String> {
     Ok(option(words, "--data")?.map_or_else(|| root().join("target/bench-data"), PathBuf::from))
 }
 
+fn rescue_goals(data: &Path, mut words: Vec<String>) -> Outcome {
+    use bench::rescue::{Beside, Wanted};
+    let newer = option(&mut words, "--newer")?.map(PathBuf::from);
+    let scale = option(&mut words, "--scale")?.unwrap_or_else(|| "0".into());
+    let scale = scale.parse().map_err(|_| format!("--scale {scale}: no number"))?;
+    let before = words.len();
+    words.retain(|w| w != "--alone");
+    let beside = if words.len() < before { Beside::Nobody } else { Beside::Peers };
+    bench::rescue::run(&Wanted { data, names: &words, scale, newer, beside })
+}
+
 fn run(mut words: Vec<String>) -> Outcome {
     if words.is_empty() {
         return Err(USAGE.to_owned());
@@ -64,6 +77,9 @@ fn run(mut words: Vec<String>) -> Outcome {
     match &*verb {
         "bench" => {
             let data = data_folder(&mut words)?;
+            if words.first().is_some_and(|w| w == "rescue-goals") {
+                return rescue_goals(&data, words.split_off(1));
+            }
             let runs = number(&mut words, "--runs", 3)?;
             bench::run(&data, runs as usize, &words)
         }

@@ -91,10 +91,11 @@ fn generate(path: &Path) -> std::io::Result<()> {
     std::fs::rename(partial, path)
 }
 
-struct Rng(u64);
+/// Numbers that look random and are the same every time (xorshift).
+pub struct Rng(pub u64);
 
 impl Rng {
-    fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -25,6 +25,15 @@ pub enum Level {
     Number(Number),
 }
 
+/// How far back a stream refers at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// 32 KiB, which every deflate decoder has to have.
+    Full,
+    /// 4 KiB: all that readers of qcow2 need to keep. Encoded by an encoder of our own at every level.
+    Near,
+}
+
 /// A level from 1 to 12.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Number(u8);
@@ -45,7 +54,15 @@ enum Engine {
 }
 
 impl Engine {
-    fn new(level: Level) -> Self {
+    fn new(level: Level, window: Window) -> Self {
+        if window == Window::Near {
+            let effort = match level {
+                Level::Fast => quick::Effort::of(1),
+                Level::Best => quick::Effort::of(9),
+                Level::Number(Number(number)) => quick::Effort::of(number),
+            };
+            return Self::Quick(Box::new(quick::Encoder::near(effort)));
+        }
         match level {
             Level::Fast => Self::Quick(Box::new(quick::Encoder::new())),
             Level::Best => Self::Libdeflate(ffi::Encoder::new(7)),
@@ -75,7 +92,12 @@ pub struct Compressor(Engine);
 impl Compressor {
     /// An encoder of this level; costs up to some megabytes of memory.
     pub fn new(level: Level) -> Self {
-        Self(Engine::new(level))
+        Self::within(level, Window::Full)
+    }
+
+    /// An encoder of this level whose streams refer back as far as `window` says.
+    pub fn within(level: Level, window: Window) -> Self {
+        Self(Engine::new(level, window))
     }
 
     /// Appends `plain` as a zlib stream (RFC 1950); returns its length.

@@ -12,6 +12,7 @@
 //! - [`looks_incompressible`]: whether to compress at all.
 //! - [`stream`]: whole compressed files (gzip, zlib, xz, lzma, zstd, bzip2, lz4, lzop) pulled through one trait, with checkpoints.
 //! - [`bgzf`], [`zstd`], [`zstd_seekable`]: blocks, frames and seek tables for writers of compressed raw images.
+//! - [`encryption`]: sectors decrypted, keys from passphrases.
 //! - [`gzip`], [`xz`], [`zstd`], [`lz4`], [`lzop`], [`lzo1x`]: headers and indexes read without decoding, and single blocks.
 #![warn(missing_docs)]
 
@@ -19,6 +20,7 @@ pub mod bgzf;
 pub mod checksum;
 pub mod deflate;
 pub mod digest;
+pub mod encryption;
 mod error;
 pub mod gzip;
 mod incompressible;

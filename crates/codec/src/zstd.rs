@@ -87,6 +87,12 @@ impl Decompressor {
     pub fn frame(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
         self.0.decompress(dst, src).map_err(error)
     }
+
+    /// Like [`frame`](Self::frame) for the first frame of `src`, whatever follows it.
+    pub fn first_frame(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize> {
+        let len = zstd_safe::find_frame_compressed_size(src).map_err(error)?;
+        self.frame(src.get(..len).ok_or(Error::Truncated)?, dst)
+    }
 }
 
 /// The largest the library accepts.

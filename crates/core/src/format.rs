@@ -233,6 +233,8 @@ pub enum Checksums {
     Whole,
     /// Nothing, or not all bytes: checksums are missing somewhere.
     None,
+    /// Nothing, as the format has none; but it keeps books of where every byte lies, and a check of them says whether they are sound.
+    Structure,
 }
 
 /// An image that another one stands on.

@@ -49,6 +49,16 @@ impl std::fmt::Display for Warning {
     }
 }
 
+/// True if a name that does not exist would be a device's: it lies in `/dev`, and not in another file system below it, such as `/dev/shm`, which
+/// holds files like any other.
+pub fn names_a_device(path: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    let folder = path.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p });
+    let Some(folder) = folder.and_then(real) else { return path.starts_with("/dev") };
+    let device = |path: &Path| std::fs::metadata(path).map(|m| m.dev()).ok();
+    folder.starts_with("/dev") && device(&folder) == device(Path::new("/dev"))
+}
+
 /// Refuses, with `Denied`, to write to `target` where that would destroy what is in use or what is being read.
 ///
 /// `target` is a drive, a partition, an existing file, or a file that will be made in a folder that exists. Nothing is

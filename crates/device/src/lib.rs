@@ -17,6 +17,7 @@ pub mod folder;
 pub mod guard;
 mod identity;
 mod ioctl;
+pub mod locks;
 mod mounts;
 pub mod passthrough;
 mod positional;

@@ -160,6 +160,9 @@ pub fn open(text: &str, inputs: &Inputs) -> Result<Opened> {
         }
         _ => e.in_path(&path).in_folder(folder),
     })?;
+    if medium == Medium::File {
+        image.warnings.extend(written_to(folder, &image));
+    }
     image.disk = Arc::new(Placed::new(image.disk, folder));
     let mut source = Arc::clone(&image.disk);
     let mut map_digest = String::new();
@@ -185,6 +188,13 @@ pub fn open(text: &str, inputs: &Inputs) -> Result<Opened> {
         part: part.unwrap_or_default(),
         map: map_digest,
     })
+}
+
+/// Which files of an image somebody has locked to write to them, in words.
+fn written_to(folder: &Path, image: &Image) -> Vec<String> {
+    let files = image.all_files().into_iter().map(|file| folder.join(file));
+    let locked = files.filter_map(|path| Some((tintype_device::locks::writer(&path).ok()??, path)));
+    locked.map(|(what, path)| format!("{} {what}: it may change while it is read", path.display())).collect()
 }
 
 /// What lies at `path`.

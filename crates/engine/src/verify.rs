@@ -33,7 +33,8 @@ pub struct Verified {
     pub format: String,
     /// Logical bytes.
     pub size: u64,
-    /// True only if everything that was checked holds, and something was checked that proves the bytes.
+    /// True only if everything that was checked holds, and something was checked that proves the bytes; or the structure, where the
+    /// format has nothing more to prove: `proof` says which.
     pub verified: bool,
     /// What proves the bytes, in words.
     pub proof: Vec<String>,
@@ -100,6 +101,9 @@ pub struct CorruptRange {
     pub partition: Option<String>,
 }
 
+/// The proof that there is where a format keeps books of every byte's place, but no checksums.
+const STRUCTURE: &str = "its structure, which says nothing about the bytes themselves";
+
 /// Verifies. Damage is a result, not an error.
 pub fn run(request: &Request<'_>) -> Result<Verified> {
     let clock = Instant::now();
@@ -129,13 +133,16 @@ pub fn run(request: &Request<'_>) -> Result<Verified> {
     let checksums = match image.image.checksums {
         Checksums::Every => true,
         Checksums::Whole => whole,
-        Checksums::None => false,
+        Checksums::None | Checksums::Structure => false,
     };
     if checksums {
         verified.proof.push("the checksum of every chunk".into());
     }
     if !expected.is_empty() && whole {
         verified.proof.push("the stored digests".into());
+    }
+    if image.image.checksums == Checksums::Structure && verified.verified && whole {
+        verified.proof.push(STRUCTURE.into());
     }
     // Damage that was found already needs no proof.
     if verified.proof.is_empty() && request.against.is_none() && verified.verified {

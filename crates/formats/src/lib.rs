@@ -8,14 +8,18 @@
 
 use tintype_core::{Body, Error, Format, Image, OpenRequest, PROBE_HEAD, PROBE_TAIL, Probe, Result};
 
-pub(crate) mod blocks;
+mod blocks;
 pub mod bochs;
 pub mod cloop;
+mod clusters;
 pub mod ewf;
 pub mod gzip;
 pub mod ova;
 pub mod packed;
 pub mod parallels;
+pub mod qcow;
+pub mod qcow2;
+pub mod qed;
 pub mod raw;
 pub mod simg;
 pub mod split;
@@ -48,6 +52,9 @@ pub static FORMATS: &[&Format] = &[
     &packed::LZMA,
     &packed::ZLIB,
     &zip::FORMAT,
+    &qcow2::FORMAT,
+    &qcow::FORMAT,
+    &qed::FORMAT,
     &vmdk::FORMAT,
     &ova::FORMAT,
     &split::FORMAT,

@@ -1,5 +1,6 @@
 //! Whole programs beside their peers: the same work, on the same machine, in turns.
 
+pub mod rescue;
 mod rows;
 
 use crate::{Outcome, workload};

@@ -1,6 +1,8 @@
-//! A deflate encoder for speed: independent chunks, one probe for every place, and a code of its own for every block.
+//! A deflate encoder: independent chunks, and a code of its own for every block. Matches are found with one probe for every place, for
+//! speed; or near by, for readers that keep only 4 KiB.
 
 mod block;
+mod chains;
 mod codes;
 #[cfg(test)]
 mod tests;
@@ -9,17 +11,49 @@ mod tokens;
 use super::Wrap;
 use crate::checksum::adler32;
 use block::Writer;
-use tokens::{BLOCK, Parser};
+use chains::Chains;
+pub(super) use chains::Effort;
+use std::ops::Range;
+use tokens::{BLOCK, Parser, Tokens};
 
 /// A reusable encoder. What it writes depends on the plain bytes alone.
 pub(super) struct Encoder {
-    parser: Parser,
+    parser: Finder,
     writer: Writer,
+}
+
+/// What finds matches.
+enum Finder {
+    /// One look for every place, 32 KiB back.
+    Quick(Parser),
+    /// Many, 4 KiB back.
+    Near(Chains),
+}
+
+impl Finder {
+    fn start(&mut self) {
+        match self {
+            Finder::Quick(parser) => parser.start(),
+            Finder::Near(chains) => chains.start(),
+        }
+    }
+
+    fn parse(&mut self, plain: &[u8], block: Range<usize>) -> &Tokens {
+        match self {
+            Finder::Quick(parser) => parser.parse(plain, block),
+            Finder::Near(chains) => chains.parse(plain, block),
+        }
+    }
 }
 
 impl Encoder {
     pub(super) fn new() -> Self {
-        Self { parser: Parser::new(), writer: Writer::new() }
+        Self { parser: Finder::Quick(Parser::new()), writer: Writer::new() }
+    }
+
+    /// One that refers at most 4 KiB back.
+    pub(super) fn near(effort: Effort) -> Self {
+        Self { parser: Finder::Near(Chains::new(effort)), writer: Writer::new() }
     }
 
     /// Appends at most `max_len` bytes, or nothing at all.

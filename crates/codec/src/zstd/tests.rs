@@ -19,6 +19,11 @@ fn frames_round_trip() {
         assert!(dst[..plain.len()] == plain);
         assert!(matches!(decompressor.frame(&out[6..], &mut dst[..100]), Err(Error::TooLarge(_))));
         assert!(decompressor.frame(&out[6..200], &mut dst).is_err());
+        let mut padded = out[6..].to_vec();
+        padded.resize(padded.len() + 300, 0);
+        assert!(decompressor.frame(&padded, &mut dst).is_err());
+        assert_eq!(decompressor.first_frame(&padded, &mut dst).unwrap(), plain.len());
+        assert!(dst[..plain.len()] == plain && decompressor.first_frame(&out[6..200], &mut dst).is_err());
         let header = parse_frame_header(&out[6..]).unwrap();
         assert_eq!(header.content, Some(plain.len() as u64));
         assert_eq!(header.checksum, checksum == Checksum::Written);

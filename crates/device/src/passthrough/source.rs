@@ -259,7 +259,12 @@ impl Source for Commanded {
     }
 
     fn shape(&self) -> Shape {
-        Shape { in_flight: 1, ..self.drive.shape() }
+        let shape = self.drive.shape();
+        match self.dialect {
+            // The kernel hands these to the drive one after the other, whatever it could queue.
+            Dialect::Ata => Shape { in_flight: 1, ..shape },
+            Dialect::Scsi | Dialect::Nvme => shape,
+        }
     }
 
     fn facts(&self) -> &Facts {

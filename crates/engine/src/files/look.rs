@@ -212,7 +212,15 @@ fn finished(mut out: List, watch: &dyn Watch) -> Result<List> {
     if out.files.len() + out.errors.len() >= MOST {
         return Err(Error::limit(format!("there are more than {MOST} files; name a folder")));
     }
-    out.files.sort_by(|a, b| a.path.cmp(&b.path));
+    // A name that was moved inside its folder still stands where it was: that one was not deleted.
+    out.files.sort_by(|a, b| (&a.path, a.deleted).cmp(&(&b.path, b.deleted)));
+    let mut used: Option<(String, u64)> = None;
+    out.files.retain(|file| {
+        if !file.deleted {
+            used = Some((file.path.clone(), file.node));
+        }
+        !file.deleted || used.as_ref().is_none_or(|(path, node)| (path, *node) != (&file.path, file.node))
+    });
     Ok(out)
 }
 

@@ -388,10 +388,12 @@ impl Rescue<'_> {
     /// Into the holes from behind, until the first failure in each.
     pub(super) fn back(&mut self) -> Result<()> {
         if self.stand_alone() {
-            // Behind single errors forwards is as good, and faster.
-            let mut at = 0;
-            while let Some(hole) = self.ledger.next(Status::NonTried, at) {
-                at = hole.end;
+            // Behind single errors forwards is as good, and faster; the last hole first, since the heads are there. But before that the
+            // large ones, from when it was not known yet that errors stand alone.
+            let mut holes = self.ledger.all(Status::NonTried);
+            holes.reverse();
+            holes.sort_by_key(|hole| hole.end - hole.start <= 2 * COMPANY);
+            for hole in holes {
                 self.forward(hole, self.read_size())?;
             }
             return Ok(());

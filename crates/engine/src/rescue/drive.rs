@@ -7,6 +7,7 @@ use super::prepare::{self, Prepared};
 use super::suspect::Reason;
 use super::uncorrected::{Begin, Way};
 use crate::open::{Medium, medium_of};
+use serde::Serialize;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -192,7 +193,16 @@ pub fn open_treated(
             prepare::put_back(commanded, record, &**watch)?;
             None
         }
-        (None, Settings::Kept) => None,
+        (None, Settings::Kept) => {
+            if prepare::is_left(record) {
+                watch.event(&Event::Warning(format!(
+                    "{} says that an earlier run left settings of the drive changed, which only its own commands put back: \
+                     run once with --put-back and without --passthrough no",
+                    record.display()
+                )));
+            }
+            None
+        }
     };
     if let (Some(commanded), Lists::Asked) = (&drive.commanded, treatment.lists) {
         drive.known = known(commanded, &**watch);
@@ -227,6 +237,29 @@ pub fn open_treated(
         drive.source = Arc::new(Laddered::new(drive.source, steps, Box::new(rungs), patience, Arc::clone(watch)));
     }
     Ok((drive, prepared))
+}
+
+/// Settings of a drive that were put back.
+#[derive(Debug, Serialize)]
+pub struct PutBack {
+    /// Each as it is now; empty if nothing was left changed.
+    pub settings: Vec<String>,
+}
+
+/// Puts back the settings of the drive at `path` that `record` names, and reads nothing.
+pub fn put_back(path: &Path, how: Passthrough, timeout: Duration, record: &Path, watch: &dyn Watch) -> Result<PutBack> {
+    if !prepare::is_left(record) {
+        return Ok(PutBack { settings: Vec::new() });
+    }
+    let drive = open_drive(path, how, timeout, watch)?;
+    let commanded = drive.commanded.ok_or_else(|| {
+        Error::unsupported(format!(
+            "is not read by its own commands, by which alone {} can be put back",
+            record.display()
+        ))
+        .in_path(path)
+    })?;
+    Ok(PutBack { settings: prepare::put_back(&commanded, record, watch)? })
 }
 
 /// The ways to ask a drive for what it calls unreadable; `Unsupported` where there are none.

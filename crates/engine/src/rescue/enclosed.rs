@@ -64,7 +64,7 @@ impl Rescue<'_> {
             at = hole.end;
             classes.push(hole);
         }
-        let hopeless = if self.plan.exhaustive { 0.0 } else { HOPELESS };
+        let hopeless = if self.thorough { 0.0 } else { HOPELESS };
         while let Some((class, hole)) = classes.pop(hopeless) {
             let middle = hole.start + (hole.end - hole.start) / 2 / unit * unit;
             let end = self.aligned_end(middle, unit, hole.end);

@@ -28,7 +28,8 @@ const GRAIN: u64 = 64 << 10;
 const OVERDUE: u32 = 4;
 
 enum Order {
-    Write(Aligned, Range<u64>),
+    /// Bytes, and what is to be recorded of them.
+    Write(Aligned, Range<u64>, Option<Fate>),
     Mark(Range<u64>, Fate),
     Pass(Pass),
     Settled(SyncSender<()>),
@@ -80,6 +81,8 @@ pub(super) struct Place {
 /// Threads that write; the drive need not wait for the target.
 pub(super) struct Keeper {
     orders: Option<SyncSender<Order>>,
+    // What was read last: it goes on its way together with its fate, which follows at once.
+    held: Option<(Aligned, Range<u64>)>,
     buffers: Receiver<Aligned>,
     target: Arc<dyn Disk>,
     thread: Option<JoinHandle<Result<RangeMap<Fate>>>>,
@@ -103,17 +106,29 @@ impl Keeper {
             let kept = committer.join().map_err(|_| died())?;
             run.and(kept)
         });
-        Keeper { orders: Some(orders), buffers, target: kept, thread: Some(thread) }
+        Keeper { orders: Some(orders), held: None, buffers, target: kept, thread: Some(thread) }
     }
 
     /// Has the first bytes of a buffer written to a range.
     pub fn write(&mut self, buffer: Aligned, range: Range<u64>) -> Result<()> {
-        self.send(Order::Write(buffer, range))
+        self.let_go()?;
+        self.held = Some((buffer, range));
+        Ok(())
+    }
+
+    fn let_go(&mut self) -> Result<()> {
+        match self.held.take() {
+            Some((buffer, range)) => self.hand_over(Order::Write(buffer, range, None)),
+            None => Ok(()),
+        }
     }
 
     /// Has a fate recorded, after everything that was to be written before.
     pub fn mark(&mut self, range: Range<u64>, fate: Fate) -> Result<()> {
-        self.send(Order::Mark(range, fate))
+        match self.held.take_if(|(_, held)| *held == range) {
+            Some((buffer, range)) => self.hand_over(Order::Write(buffer, range, Some(fate))),
+            None => self.send(Order::Mark(range, fate)),
+        }
     }
 
     /// Says which pass the mapfile shall name.
@@ -149,6 +164,11 @@ impl Keeper {
     }
 
     fn send(&mut self, order: Order) -> Result<()> {
+        self.let_go()?;
+        self.hand_over(order)
+    }
+
+    fn hand_over(&mut self, order: Order) -> Result<()> {
         match self.orders.as_ref().map(|orders| orders.send(order)) {
             Some(Ok(())) => Ok(()),
             // It ends early only with an error, which says why.
@@ -158,6 +178,10 @@ impl Keeper {
 
     /// Waits until everything is durable; returns what is.
     pub fn finish(&mut self) -> Result<Option<RangeMap<Fate>>> {
+        if let (Some(orders), Some((buffer, range))) = (&self.orders, self.held.take()) {
+            // It ends early only with an error, which is told below.
+            let _ = orders.send(Order::Write(buffer, range, None));
+        }
         self.orders = None;
         let Some(thread) = self.thread.take() else { return Ok(None) };
         thread.join().map_err(|_| died())?.map(Some)
@@ -182,9 +206,12 @@ impl Writer {
         let mut handed = Instant::now();
         loop {
             match orders.recv_timeout(self.every.saturating_sub(handed.elapsed()).max(Duration::from_millis(1))) {
-                Ok(Order::Write(buffer, range)) => {
+                Ok(Order::Write(buffer, range, fate)) => {
                     let len = (range.end - range.start) as usize;
                     self.write(&buffer[..len], range.start)?;
+                    if let Some(fate) = fate {
+                        self.batch.marks.set(range, fate);
+                    }
                     // If nobody takes it, it is freed.
                     let _ = back.try_send(buffer);
                 }

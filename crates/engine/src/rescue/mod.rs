@@ -11,6 +11,7 @@
 //! See `passes` for their order.
 
 mod afresh;
+mod areas;
 mod begin;
 mod commands;
 mod commit;
@@ -35,6 +36,7 @@ mod ledger;
 mod limits;
 mod log;
 mod mapped;
+mod memory;
 mod mirror;
 mod model;
 mod pace;
@@ -57,7 +59,9 @@ mod yields;
 
 pub use afresh::{Afresh, Failed, Reach, Size, Tried, Wanted};
 pub use commands::{Console, Number};
-pub use drive::{Lists, OpenDrive, Passthrough, Settings, Treatment, Unreadable, open_drive, open_treated};
+pub use drive::{
+    Lists, OpenDrive, Passthrough, PutBack, Settings, Treatment, Unreadable, open_drive, open_treated, put_back,
+};
 pub use failures::{FailedFor, FailedRange, Journaled};
 pub use fate::{Cause, Causes, Fate, Took};
 pub use handling::{AfterError, Again, Handling, Reopen, SetEffort, Slow, Told};
@@ -65,7 +69,7 @@ pub use job::{Request, Rescued, run};
 pub use ladder::{Laddered, Patience, Rungs, Step};
 pub use ledger::Ledger;
 pub use limits::{BadAreas, Limits, Stop};
-pub use mapped::Mapped;
+pub use mapped::failing;
 pub use model::{Model, Outcome, Played};
 pub use passes::{Pass, Plan, Rescue, Skip};
 pub use prepare::Prepared;

@@ -146,6 +146,8 @@ pub struct Rescue<'a> {
     // Good bytes and failures of the sweep.
     pub(super) swept: u64,
     pub(super) sweep_hits: u64,
+    // Whether what nothing is to be expected of is tried as well.
+    pub(super) thorough: bool,
 }
 
 impl<'a> Rescue<'a> {
@@ -165,12 +167,33 @@ impl<'a> Rescue<'a> {
             isolated: Yield::expecting(0.5, 1.0),
             swept: 0,
             sweep_hits: 0,
+            thorough: false,
         }
     }
 
     /// Makes all passes of the plan over what is meant: the ledger's domain may be another at the next call, and what was learned stays.
     pub fn run(&mut self) -> Result<()> {
-        for pass in self.plan.passes.clone() {
+        let all = self.plan.passes.clone();
+        if !self.plan.exhaustive {
+            return self.make(&all);
+        }
+        // What promises something first: trying all the rest costs most of the failures. But who wants everything tried again once, and no
+        // more, has that.
+        let promising = |pass: &&Pass| match pass {
+            Pass::Retry => self.plan.retries > 1,
+            other => **other != Pass::Rest,
+        };
+        let first: Vec<Pass> = all.iter().filter(promising).copied().collect();
+        let again = |pass: &&Pass| matches!(pass, Pass::Enclose | Pass::Scrape | Pass::Retry | Pass::Rest);
+        let rest: Vec<Pass> = all.iter().filter(again).copied().collect();
+        self.thorough = false;
+        self.make(&first)?;
+        self.thorough = true;
+        self.make(&rest)
+    }
+
+    fn make(&mut self, passes: &[Pass]) -> Result<()> {
+        for pass in passes.iter().copied() {
             self.drive.pass(pass, &self.ledger)?;
             match pass {
                 Pass::Copy => self.copy()?,

@@ -6,8 +6,8 @@
 //! before look-ahead=on       what it was
 //! ```
 //!
-//! The file lies beside the mapfile (`MAP.settings`) from before the first change until everything was put back. A run that was killed
-//! leaves it, and the next one begins with it.
+//! The file lies beside the mapfile (`MAP.settings`) from before the first change until everything was put back. It is the only place
+//! that knows of them: a run that was killed leaves it, and the next one, or `--put-back` alone, begins with it.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -133,23 +133,33 @@ impl Drop for Prepared {
 /// Puts back what a record says, and removes it; nothing where there is none.
 ///
 /// Who changed the settings had consent, and that holds for putting them back.
-pub fn put_back(drive: &Commanded, record: &Path, watch: &dyn Watch) -> Result<()> {
-    let Some((serial, before)) = load(record)? else { return Ok(()) };
+pub fn put_back(drive: &Commanded, record: &Path, watch: &dyn Watch) -> Result<Vec<String>> {
+    let Some((serial, before)) = load(record)? else { return Ok(Vec::new()) };
     if serial != drive.facts().identity.serial {
         return Err(Error::denied(format!(
             "holds the settings of the drive with the serial number {serial:?}, which this is not; name that one, or move the file away"
         ))
         .in_path(record));
     }
+    let mut done = Vec::new();
     for setting in &before {
         match settings::apply(drive.channel(), setting, &Consent::given()) {
-            Ok(()) => watch.event(&Event::Note(format!("{}: {setting} again", setting.title()))),
+            Ok(()) => {
+                watch.event(&Event::Note(format!("{}: {setting} again", setting.title())));
+                done.push(setting.to_string());
+            }
             // What it refused to change it refuses to change back.
             Err(e) if e.kind() == tintype_core::Kind::Unsupported => {}
             Err(e) => return Err(e),
         }
     }
-    std::fs::remove_file(record).map_err(|e| Error::io("cannot be removed", e).in_path(record))
+    std::fs::remove_file(record).map_err(|e| Error::io("cannot be removed", e).in_path(record))?;
+    Ok(done)
+}
+
+/// True if a run left settings changed.
+pub fn is_left(record: &Path) -> bool {
+    record.exists()
 }
 
 fn save(record: &Path, serial: &str, before: &[Setting]) -> Result<()> {

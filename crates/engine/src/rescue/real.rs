@@ -17,6 +17,10 @@ use tintype_device::{Failure, Why};
 /// How often it is told how the work stands.
 const TELL: Duration = Duration::from_millis(250);
 
+/// How often the map is drawn, at most; and so seldom that drawing takes one part in so many of the time.
+const DRAW: Duration = Duration::from_secs(1);
+const SELDOM: u32 = 100;
+
 /// Cells of the map that is told.
 const CELLS: usize = 256;
 
@@ -253,7 +257,7 @@ impl Real {
     }
 
     fn standing(&mut self, ledger: &Ledger) -> Standing {
-        let due = self.drawn.is_none_or(|(when, took)| when.elapsed() > Duration::from_secs(1).max(took * 20));
+        let due = self.drawn.is_none_or(|(when, took)| when.elapsed() > DRAW.max(took * SELDOM));
         if due {
             let began = Instant::now();
             let span = ledger.domain().start()..ledger.domain().end();

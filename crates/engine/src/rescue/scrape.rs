@@ -1,9 +1,9 @@
 //! Failed units sector by sector, while that brings anything.
 
-use super::Status;
+use super::areas::Areas;
 use super::passes::Rescue;
-use super::retry::scattered;
 use super::yields::Yield;
+use super::{Direction, Status};
 use std::ops::Range;
 use tintype_core::Result;
 
@@ -21,31 +21,33 @@ const AGAIN: f64 = 0.4;
 
 impl Rescue<'_> {
     pub(super) fn scrape(&mut self) -> Result<()> {
-        if self.plan.sector >= self.plan.unit {
-            return Ok(());
-        }
         let mut units = Vec::new();
         for range in self.ledger.all(Status::NonScraped) {
             self.cut(range, &mut units);
         }
-        // Those beside good data may be failing at one end only.
-        let (beside, between): (Vec<_>, Vec<_>) =
-            units.into_iter().partition(|unit| self.good_before(unit.start) || self.good_after(unit.end));
+        if self.plan.sector >= self.plan.unit {
+            // There is nothing inside a unit; these are sectors that were not tried alone.
+            for unit in units {
+                self.attempt(unit)?;
+            }
+            return Ok(());
+        }
+        let hopeless = if self.thorough { 0.0 } else { HOPELESS };
+        let thorough = self.thorough || units.len() <= FEW;
+        let expected = Yield::expecting(0.25, 4.0);
+        let mut areas = Areas::of(&self.ledger, units, self.plan.unit, expected, Direction::Forwards);
         let mut second = Yield::expecting(0.25, 16.0);
         let mut again = Yield::expecting(0.5, 8.0);
-        for units in [beside, between] {
-            let mut brought = Yield::expecting(0.25, 8.0);
-            for i in scattered(units.len()) {
-                let thorough = self.plan.exhaustive || units.len() <= FEW;
-                let good = self.scrape_unit(units[i].clone(), thorough, &mut second)?;
-                brought.count(good);
-                if good && again.share() > AGAIN {
-                    self.at_once(units[i].clone(), &mut again)?;
-                }
-                if brought.share() < HOPELESS && !self.plan.exhaustive {
-                    break;
-                }
+        let mut sure = Vec::new();
+        while let Some((kind, unit)) = areas.next(hopeless) {
+            let good = self.scrape_unit(unit.clone(), thorough, &mut second, &mut sure)?;
+            areas.count(kind, good);
+            if good && again.share() > AGAIN {
+                self.at_once(unit, &mut again)?;
             }
+        }
+        for sector in sure {
+            self.attempt(sector)?;
         }
         Ok(())
     }
@@ -68,8 +70,15 @@ impl Rescue<'_> {
         Ok(())
     }
 
-    /// True if any sector was read.
-    fn scrape_unit(&mut self, unit: Range<u64>, thorough: bool, second: &mut Yield) -> Result<bool> {
+    /// True if any sector was read. Where all but the last were, that is the one that fails: it is put down in `sure`, to be tried when
+    /// failures bring no more elsewhere.
+    fn scrape_unit(
+        &mut self,
+        unit: Range<u64>,
+        thorough: bool,
+        second: &mut Yield,
+        sure: &mut Vec<Range<u64>>,
+    ) -> Result<bool> {
         let sector = self.plan.sector;
         let mut good = false;
         let mut unit = unit;
@@ -82,7 +91,13 @@ impl Rescue<'_> {
                 return Ok(good);
             }
         }
-        let failed = self.forward(unit.clone(), sector)?;
+        let whole = unit.end - unit.start == self.plan.unit;
+        let until = if whole { unit.end - sector } else { unit.end };
+        let failed = self.forward(unit.start..until, sector)?;
+        if whole && failed == until {
+            sure.push(until..unit.end);
+            return Ok(true);
+        }
         good |= failed > unit.start;
         let mut at = failed + sector;
         while at < unit.end {

@@ -155,7 +155,7 @@ pub(super) struct Suspicions {
     list: Option<List>,
     // Long runs of zeros where data is expected.
     zeros: RangeMap<()>,
-    // First and last bytes of the read before, and where it was.
+    // First, middle and last bytes of the read before, and where it was.
     before: Option<(Range<u64>, Vec<u8>)>,
     // What came since a read failed, as long as it is zeros.
     after_failure: Option<RangeMap<()>>,
@@ -315,12 +315,14 @@ impl Suspicions {
         if len < 2 * END {
             return;
         }
-        let ends = [&bytes[..END], &bytes[len - END..]].concat();
+        let middle = len / 2 / END * END;
+        let ends = [&bytes[..END], &bytes[middle..middle + END], &bytes[len - END..]].concat();
         if let Some((before, there)) = &self.before
             && before.end - before.start == len as u64
             && before.start != range.start
             && *there == ends
             && ends.iter().any(|b| *b != ends[0])
+            && !repeats(bytes, self.sector)
             && self.found.get(range.start).is_none()
         {
             self.mark(range.clone(), Reason::SameAsBefore);
@@ -433,6 +435,18 @@ pub(super) fn has_a_period(sector: &[u8]) -> bool {
     false
 }
 
+/// True if all of it is one piece over and over, as on drives that were wiped or formatted with a pattern.
+fn repeats(bytes: &[u8], sector: usize) -> bool {
+    let mut period = sector;
+    while period <= bytes.len() / 2 {
+        if bytes[period..] == bytes[..bytes.len() - period] {
+            return true;
+        }
+        period *= 2;
+    }
+    false
+}
+
 /// Whether a run is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -444,6 +458,8 @@ pub(super) enum End {
 fn wraps(target: &dyn Source, ledger: &Ledger) -> Option<u64> {
     const BLOCK: u64 = 4096;
     const PLACES: u64 = 16;
+    // No drive is smaller: what repeats after less is a pattern that somebody wrote.
+    const SMALLEST: u64 = 1 << 20;
     let len = ledger.len();
     let finished = |at: u64| {
         ledger.status(at) == Some(Status::Finished) && {
@@ -455,7 +471,7 @@ fn wraps(target: &dyn Source, ledger: &Ledger) -> Option<u64> {
         let mut block = vec![0; BLOCK as usize];
         target.read_at(&mut block, at).is_ok().then_some(block)
     };
-    let mut size = 1 << 20;
+    let mut size = BLOCK;
     while size < len {
         let mut same = 0;
         let mut differs = false;
@@ -472,7 +488,7 @@ fn wraps(target: &dyn Source, ledger: &Ledger) -> Option<u64> {
             same += u64::from(there.iter().any(|b| *b != there[0]));
         }
         if !differs && same >= PLACES / 2 {
-            return Some(size);
+            return (size >= SMALLEST).then_some(size);
         }
         size *= 2;
     }

@@ -2,6 +2,7 @@
 //! good, then where it is followed by less.
 
 use super::passes::Rescue;
+use super::{Fate, Status};
 use std::ops::Range;
 use tintype_core::Result;
 
@@ -46,6 +47,11 @@ impl Credit {
 
 impl Rescue<'_> {
     pub(super) fn sweep(&mut self) -> Result<()> {
+        if self.stand_alone() {
+            for failed in self.ledger.all(Status::NonTrimmed) {
+                self.single(failed)?;
+            }
+        }
         let mut holes = Vec::new();
         let mut at = 0;
         while let Some(hole) = self.next_open(at) {
@@ -61,6 +67,26 @@ impl Rescue<'_> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Looks for an error that stands alone in a read that failed, sector by sector: a unit that failed would only fail once more for
+    /// its sectors.
+    fn single(&mut self, failed: Range<u64>) -> Result<()> {
+        let sector = self.plan.sector;
+        let (_, fate) = self.ledger.at(failed.start);
+        let reads = (failed.end - failed.start) as f64 / 2.0 / sector as f64;
+        if fate.tries() == 0 || reads > self.costs.reads_per_failure() {
+            return Ok(());
+        }
+        let last = failed.end.saturating_sub(sector).max(failed.start);
+        let at = self.forward(failed.start..last, sector)?;
+        if at == last {
+            // All the others were read, so that this is the one. It may wait until failures bring no more elsewhere.
+            return self
+                .mark(last..failed.end, Fate::new(Status::NonScraped, fate.tries()).after(fate.took(), fate.cause()));
+        }
+        self.forward(at + sector..failed.end, self.plan.longest)?;
         Ok(())
     }
 

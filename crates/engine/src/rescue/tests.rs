@@ -407,10 +407,13 @@ fn show_curves() {
             println!("  {:7} % {:?}", share * 100.0, bench.until(share));
         }
         let stem = std::path::Path::new(path).file_stem().unwrap().to_string_lossy().into_owned();
-        for peer in ["dd512", "dd4096"] {
-            let name = format!("{}/curves/{peer}-{stem}.curve", std::path::Path::new(path).parent().unwrap().display());
-            if let Ok(text) = std::fs::read_to_string(name) {
-                behind(&bench, peer, &text, total);
+        let folder = std::path::Path::new(path).with_file_name("curves");
+        let mut curves: Vec<_> = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
+        curves.sort();
+        for curve in curves {
+            let name = curve.file_stem().unwrap().to_string_lossy().into_owned();
+            if let Some(peer) = name.strip_suffix(&format!("-{stem}")) {
+                behind(&bench, peer, &std::fs::read_to_string(&curve).unwrap(), total);
             }
         }
         for (pass, got, seconds, failures) in &bench.passes {
@@ -440,14 +443,14 @@ fn behind(bench: &Bench, peer: &str, text: &str, total: u64) {
         checked += 1;
         if last < got {
             points.push(failures);
-            let deficit = (got - last) as f64 * 100.0 / total as f64;
+            let deficit = (got - last) as f64;
             if deficit > worst.0 {
                 worst = (deficit, failures);
             }
         }
     }
     println!(
-        "  {peer}: behind at {} of {checked} points ({:?} to {:?}), worst {:.3} % at {}",
+        "  {peer}: behind at {} of {checked} points ({:?} to {:?}), worst {} bytes at {}",
         points.len(),
         points.first(),
         points.last(),

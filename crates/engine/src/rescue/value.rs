@@ -1,22 +1,22 @@
 //! What is worth most first: partition tables, file systems, the files that a person names, everything in use, the rest.
 //!
-//! What matters is found in the target itself, of which only counts what was read: after every step the target is looked at anew, and
-//! says what to read next.
+//! What matters is found in the target itself, of which only counts what was read: after every step the target says what to read next.
+//! What it told as a whole is not looked at again: see `memory`.
 //!
 //! ```text
 //!  tables -> heads -> metadata, by rank, again and again -> files by name -> what is in use -> the rest      copy, back, trim
 //!  metadata and files by name -> what is in use -> the rest                                                the passes that cost more
 //! ```
 
+use super::memory::Memory;
 use super::{Ledger, Pass, Rescue, Status};
-use crate::files::look::letters;
-use crate::files::{Pattern, Volume, Volumes, used, volumes};
+use crate::files::{Pattern, Volumes, used, volumes};
 use crate::map::Domain;
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::sync::Arc;
 use tintype_core::layers::{Masked, Slice};
 use tintype_core::{Extent, ExtentMap, RangeMap, Result, Source, State};
-use tintype_volumes::filesystems::{FILE_SYSTEMS, Kind, Part, Rank, walk};
+use tintype_volumes::filesystems::{FILE_SYSTEMS, Rank};
 
 /// Where tables begin: MBR, GPT with its entries, and the first boot loader.
 const HEAD: u64 = 64 << 10;
@@ -29,9 +29,6 @@ const MOST_ROUNDS: usize = 64;
 
 /// So few units that failed are looked into at once.
 const FEW_UNITS: u64 = 8;
-
-/// Most named files whose places are kept.
-const MOST_FILES: usize = 1 << 20;
 
 /// What a person wants first.
 #[derive(Clone, Debug, Default)]
@@ -101,12 +98,16 @@ impl Rescue<'_> {
         let (cheap, rest): (Vec<Pass>, Vec<Pass>) =
             all.iter().partition(|pass| matches!(pass, Pass::Copy | Pass::Slow | Pass::Back | Pass::Trim));
         self.plan.passes = cheap;
+        let mut memory = Memory::new(&wishes.first);
         // What was gone over once is not gone over again by the same passes: what they left out are holes between failures.
         let mut gone = RangeMap::new();
         let mut last = None;
+        let mut known = false;
         for _ in 0..MOST_ROUNDS {
             let Some(look) = self.look(meant)? else { return Ok(all) };
-            let Some((step, ranges)) = look.next(&self.ledger, &gone, wishes) else { break };
+            known = !look.volumes.open.is_empty();
+            let Some((step, ranges)) = look.next(&self.ledger, &gone, &mut memory) else { break };
+            drop(look);
             if last != Some(step.title()) {
                 last = Some(step.title());
                 self.drive.step(step.title());
@@ -121,22 +122,31 @@ impl Rescue<'_> {
                 self.plan.passes = before;
             }
             ranges.iter().for_each(|(range, ())| gone.set(range, ()));
+            if !matches!(step, Step::Named(_) | Step::Used) {
+                memory.metadata_came_in();
+            }
         }
-        if self.look(meant)?.is_none_or(|look| look.volumes.open.is_empty()) {
+        if !known {
             return Ok(all);
         }
         let mut everything = RangeMap::new();
         everything.set(0..self.ledger.len(), ());
         self.drive.step("the rest");
         self.over(&everything, &gone, meant)?;
+        drop(gone);
+        memory.metadata_came_in();
         let costly = rest.iter().copied().filter(|pass| matches!(pass, Pass::Sweep | Pass::Enclose | Pass::Scrape));
         self.plan.passes = costly.collect();
         let nothing = RangeMap::new();
         if let Some(look) = self.look(meant)? {
-            self.over(&look.precious(wishes), &nothing, meant)?;
+            let precious = look.precious(&mut memory);
+            drop((look, memory));
+            self.over(&precious, &nothing, meant)?;
         }
         if let Some(look) = self.look(meant)? {
-            self.over(&used::likely(&*look.view, &look.volumes), &nothing, meant)?;
+            let used = used::likely(&*look.view, &look.volumes);
+            drop(look);
+            self.over(&used, &nothing, meant)?;
         }
         Ok(rest)
     }
@@ -179,29 +189,36 @@ impl Look {
     }
 
     /// The first step that names bytes which were not tried, nor gone over, and all that it names.
-    fn next(&self, ledger: &Ledger, gone: &RangeMap<()>, wishes: &Wishes) -> Option<(Step, RangeMap<()>)> {
+    fn next(&self, ledger: &Ledger, gone: &RangeMap<()>, memory: &mut Memory) -> Option<(Step, RangeMap<()>)> {
+        let meant = ledger.domain();
+        let untried = |range: Range<u64>| {
+            let mut parts = meant.within(range).flat_map(|range| ledger.within(range));
+            parts.any(|(_, fate)| fate.status() == Status::NonTried)
+        };
         let open = |ranges: &RangeMap<()>| {
-            let mut left = ranges.clone();
-            gone.iter().for_each(|(range, ())| left.clear(range));
-            let meant = ledger.domain();
-            left.iter().any(|(range, ())| {
-                meant.within(range).any(|range| ledger.within(range).any(|(_, fate)| fate.status() == Status::NonTried))
+            ranges.iter().any(|(range, ())| {
+                let mut at = range.start;
+                for (there, ()) in gone.within(range.clone()) {
+                    if untried(at..there.start) {
+                        return true;
+                    }
+                    at = there.end;
+                }
+                untried(at..range.end)
             })
         };
         let pick = |step: Step, ranges: RangeMap<()>| open(&ranges).then_some((step, ranges));
         if let Some(found) = pick(Step::Tables, self.tables()).or_else(|| pick(Step::Heads, self.heads())) {
             return Some(found);
         }
-        let parts = self.metadata();
+        memory.survey(&self.volumes);
         for rank in [Rank::Head, Rank::Map, Rank::Nodes, Rank::Folder, Rank::Mapping, Rank::Journal] {
-            let mut ranges = RangeMap::new();
-            parts.iter().filter(|(r, _)| *r == rank).for_each(|(_, range)| ranges.set(range.clone(), ()));
-            if let Some(found) = pick(Step::Metadata(rank), ranges) {
+            if let Some(found) = pick(Step::Metadata(rank), memory.metadata(rank)) {
                 return Some(found);
             }
         }
-        for (i, pattern) in wishes.first.iter().enumerate() {
-            if let Some(found) = pick(Step::Named(i), self.named(pattern)) {
+        for i in 0..memory.wishes() {
+            if let Some(found) = pick(Step::Named(i), memory.named(&self.volumes, i)) {
                 return Some(found);
             }
         }
@@ -212,18 +229,15 @@ impl Look {
     }
 
     /// Tables, metadata and files by name.
-    fn precious(&self, wishes: &Wishes) -> RangeMap<()> {
+    fn precious(&self, memory: &mut Memory) -> RangeMap<()> {
         let mut all = self.tables();
         let mut add = |ranges: RangeMap<()>| ranges.iter().for_each(|(range, ())| all.set(range, ()));
         add(self.heads());
-        for (rank, range) in self.metadata() {
-            if rank != Rank::Spare {
-                let mut part = RangeMap::new();
-                part.set(range, ());
-                add(part);
-            }
+        memory.survey(&self.volumes);
+        for rank in [Rank::Head, Rank::Map, Rank::Nodes, Rank::Folder, Rank::Mapping, Rank::Journal] {
+            add(memory.metadata(rank));
         }
-        wishes.first.iter().for_each(|pattern| add(self.named(pattern)));
+        (0..memory.wishes()).for_each(|i| add(memory.named(&self.volumes, i)));
         all
     }
 
@@ -260,37 +274,5 @@ impl Look {
 
     fn has_failed(&self, range: &Range<u64>) -> bool {
         tintype_core::extents(&*self.view, range.start, range.end).any(|e| e.is_ok_and(|e| e.state == State::Bad))
-    }
-
-    fn metadata(&self) -> Vec<(Rank, Range<u64>)> {
-        let parts = |volume: &Volume| -> Vec<(Rank, Range<u64>)> {
-            let on_disk = |part: Part| (part.rank, volume.offset + part.range.start..volume.offset + part.range.end);
-            volume.fs.metadata().unwrap_or_default().into_iter().map(on_disk).collect()
-        };
-        self.volumes.open.iter().flat_map(parts).collect()
-    }
-
-    /// Where files that a pattern means lie.
-    fn named(&self, pattern: &Pattern) -> RangeMap<()> {
-        let mut ranges = RangeMap::new();
-        for volume in &self.volumes.open {
-            let letters = letters(volume);
-            let mut left = MOST_FILES;
-            walk(&*volume.fs, volume.fs.root(), b"", &mut |met| {
-                if let Ok(met) = met
-                    && !met.entry.deleted
-                    && met.entry.kind == Kind::File
-                    && pattern.matches(met.path, letters)
-                {
-                    for run in volume.fs.extents(met.entry.id).unwrap_or_default() {
-                        let place = run.on_disk();
-                        ranges.set(volume.offset + place.start..volume.offset + place.end, ());
-                    }
-                    left -= 1;
-                }
-                if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            });
-        }
-        ranges
     }
 }

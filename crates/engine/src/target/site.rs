@@ -34,7 +34,7 @@ impl Site {
             if !meta.is_file() {
                 return Err(Error::denied("is no regular file and is left alone; name a new file").in_path(path));
             }
-        } else if path.starts_with("/dev") && !path.starts_with("/dev/shm") {
+        } else if tintype_device::guard::names_a_device(path) {
             return Err(Error::denied("there is no such drive, and images do not belong in /dev").in_path(path));
         }
         let (folder, name) = Folder::of(path, Reach::Beside)?;

@@ -61,7 +61,7 @@ impl Checking<'_> {
         let Some(copy) = shape.copy else { return Ok(()) };
         let windows = Windows::alone(Arc::clone(self.sparse.file()));
         let table = |directory: u64, i: u64| -> Option<u64> {
-            let entry = windows.entry(directory + i * shape.width(), shape.width()).ok()?;
+            let entry = windows.entry(directory.saturating_add(i * shape.width()), shape.width()).ok()?;
             match shape.table(entry) {
                 Ok(Place::At(at)) if at + shape.table_len() <= windows.len() => Some(at),
                 _ => None,

@@ -83,7 +83,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
 }
 
 fn into_file(opened: Opened, args: &Args, context: &Context<'_>) -> Result<Status> {
-    if args.drive.starts_with("/dev/") {
+    if tintype_device::guard::names_a_device(Path::new(&args.drive)) {
         return Err(Error::usage("there is no such drive; `tintype devices` lists them").in_path(&args.drive));
     }
     // A file that is named like an image of another kind, and is none, would be read by nobody.

@@ -2,18 +2,21 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tintype_core::{Error, Extent, Result, Shape, Source, extents, in_range};
 
 /// Reads of metadata: what was not read from the medium is never taken for its bytes. As a source it fails where its inner one is lost.
 #[derive(Clone)]
 pub struct Known {
     source: Arc<dyn Source>,
+    // Of all clones.
+    spent: Arc<AtomicU64>,
 }
 
 impl Known {
     /// What is known of `source`.
     pub fn new(source: &Arc<dyn Source>) -> Self {
-        Known { source: Arc::clone(source) }
+        Known { source: Arc::clone(source), spent: Arc::default() }
     }
 
     /// The source.
@@ -30,6 +33,37 @@ impl Known {
         let mut bytes = vec![0; len];
         self.read_at(&mut bytes, offset)?;
         Ok(bytes)
+    }
+
+    /// Bytes that were looked at so far: what a hostile image makes one read again and again is measured by it.
+    pub fn spent(&self) -> u64 {
+        self.spent.load(Ordering::Relaxed)
+    }
+
+    /// Counts bytes that were looked at once more without being read.
+    pub(super) fn spend(&self, bytes: u64) {
+        self.spent.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Fails as a read of that range would.
+    pub fn check(&self, range: Range<u64>) -> Result<()> {
+        match self.first_lost(range.clone())? {
+            Some(lost) => {
+                Err(Error::unreadable("what lies here was not read", lost - range.start, Some(lost)).at(lost))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Where the lost bytes end that a range begins with; its begin if it begins with none.
+    pub fn lost_until(&self, range: Range<u64>) -> Result<u64> {
+        for extent in extents(&*self.source, range.start, range.end) {
+            let extent = extent?;
+            if !extent.state.is_lost() {
+                return Ok(extent.offset);
+            }
+        }
+        Ok(range.end)
     }
 
     /// The first lost byte of a range.
@@ -51,9 +85,8 @@ impl Source for Known {
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
         in_range(self.len(), offset, buf.len() as u64)?;
-        if let Some(lost) = self.first_lost(offset..offset + buf.len() as u64)? {
-            return Err(Error::unreadable("what lies here was not read", lost - offset, Some(lost)).at(lost));
-        }
+        self.check(offset..offset + buf.len() as u64)?;
+        self.spend(buf.len() as u64);
         self.source.read_at(buf, offset)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Source (with holes: Bad, Unread) --open--> dyn FileSystem
-//!        metadata()   what to read first, as far as what is there already tells
+//!        follow()     what to read first, as far as what is there already tells; a Survey follows all leads
 //!        used()       which bytes are in use; refused wherever there is any doubt
 //!        node, entries, extents, link         files, and where they lie
 //!   content(fs, node) -> a Source             their bytes
@@ -18,17 +18,21 @@ mod fat;
 mod known;
 mod node;
 mod owners;
+mod survey;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use content::{Content, content};
 pub use known::Known;
 pub use node::{Entry, Kind, Node, NodeId, Place, Run, Time};
 pub use owners::{Owned, Owner, owners};
+pub use survey::Survey;
 pub use walk::{Found, Met, lookup, walk};
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
-use tintype_core::{RangeMap, Result, Source};
+use tintype_core::{Error, RangeMap, Result, Source};
 
 /// A kind of file system that can be read.
 pub struct Row {
@@ -65,19 +69,23 @@ pub type Visit<'a, T> = dyn FnMut(Result<T>) -> ControlFlow<()> + 'a;
 
 /// A file system over a source that may have holes.
 ///
-/// All offsets are bytes of that source. Nothing is cached that would grow with the file system, except by [`FileSystem::used`] and
-/// [`FileSystem::metadata`], whose results do.
+/// All offsets are bytes of that source. Nothing is cached that would grow with the file system, except by [`FileSystem::used`], whose
+/// result does.
 pub trait FileSystem: Send + Sync {
     /// What it is.
     fn about(&self) -> &About;
 
-    /// The bytes it lies on.
-    fn source(&self) -> &Arc<dyn Source>;
+    /// What is known of the bytes it lies on.
+    fn known(&self) -> &Known;
 
-    /// Everything that is no file's content, in the order in which it is worth reading; parts of one rank ascend. Told as far as what
-    /// is there lets one find it: what it names and what is lost is what is needed next, and once that was read, another call on a
-    /// file system that was opened anew may name more. Costs a read of all metadata that is there.
-    fn metadata(&self) -> Result<Vec<Part>>;
+    /// The bytes it lies on.
+    fn source(&self) -> &Arc<dyn Source> {
+        self.known().source()
+    }
+
+    /// Tells the metadata that a lead leads to, as far as what is there lets one find it, and further leads; all of them begin at
+    /// [`Lead::Start`]. What it names and is lost is what is needed next. Ends where `give` breaks it off.
+    fn follow(&self, lead: Lead, give: &mut dyn FnMut(Trace) -> ControlFlow<()>) -> Followed;
 
     /// The bytes in use; whatever is not in it is free. Bytes that the file system does not reach count as used.
     ///
@@ -148,6 +156,47 @@ pub enum Rank {
     Journal,
     /// A copy of something above.
     Spare,
+}
+
+/// Where metadata is found from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lead {
+    /// What the whole begins with.
+    Start,
+    /// One of the parts that it is divided into, by number.
+    Group(u64),
+    /// A file or folder.
+    Node(NodeId),
+}
+
+/// What a lead leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trace {
+    /// A piece of metadata.
+    Part(Part),
+    /// Where there is more.
+    Lead(Lead),
+}
+
+/// What came of following a lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Followed {
+    /// It told all that it ever will, whatever else is read.
+    Whole,
+    /// Something on the way is lost; once that was read, it may tell other things.
+    Open,
+}
+
+impl Followed {
+    /// What is lost may be read yet; what is damaged stays so.
+    pub fn after(error: &Error) -> Self {
+        if matches!(error.kind(), tintype_core::Kind::Unreadable { .. }) { Followed::Open } else { Followed::Whole }
+    }
+
+    /// Open if one of both is.
+    pub fn and(self, other: Followed) -> Self {
+        if self == Followed::Open { self } else { other }
+    }
 }
 
 /// A piece of metadata.

@@ -1,6 +1,6 @@
 //! Whose bytes these are.
 
-use super::{FileSystem, Kind, NodeId, Rank, Run, walk};
+use super::{FileSystem, Kind, NodeId, Part, Rank, Run, Survey, walk};
 use std::collections::HashSet;
 use std::ops::{ControlFlow, Range};
 use tintype_core::{RangeMap, Result};
@@ -46,18 +46,7 @@ pub fn owners(
     ranges: &RangeMap<()>,
     trouble: &mut dyn FnMut(&[u8], tintype_core::Error),
 ) -> Result<Vec<Owned>> {
-    let mut found = Vec::new();
-    for part in fs.metadata()? {
-        let on_disk: Vec<_> = ranges.within(part.range).map(|(r, ())| r).collect();
-        if !on_disk.is_empty() {
-            let owner = Owner::Metadata { rank: part.rank, what: part.what, node: part.node };
-            // Neighbours that are the same thing are one.
-            match found.last_mut() {
-                Some(Owned { owner: last, on_disk: there, .. }) if *last == owner => there.extend(on_disk),
-                _ => found.push(Owned { owner, on_disk, in_file: Vec::new() }),
-            }
-        }
-    }
+    let mut found = metadata(fs, ranges);
     let mut seen = HashSet::new();
     walk(fs, fs.root(), b"", &mut |met| {
         match met {
@@ -89,6 +78,29 @@ pub fn owners(
         ControlFlow::Continue(())
     })?;
     Ok(found)
+}
+
+/// What of the metadata lies in `ranges`.
+fn metadata(fs: &dyn FileSystem, ranges: &RangeMap<()>) -> Vec<Owned> {
+    let mut parts: Vec<Part> = Vec::new();
+    Survey::default().look(fs, &mut |part, _| {
+        parts.extend(ranges.within(part.range.clone()).map(|(range, ())| Part { range, ..part.clone() }));
+    });
+    parts.sort_by_key(|part| (part.rank, part.range.start, part.range.end));
+    parts.dedup();
+    let mut found: Vec<Owned> = Vec::new();
+    for Part { range, rank, what, node } in parts {
+        let owner = Owner::Metadata { rank, what, node };
+        // Neighbours that are the same thing are one.
+        match found.last_mut() {
+            Some(Owned { owner: last, on_disk, .. }) if *last == owner => match on_disk.last_mut() {
+                Some(before) if before.end == range.start => before.end = range.end,
+                _ => on_disk.push(range),
+            },
+            _ => found.push(Owned { owner, on_disk: vec![range], in_file: Vec::new() }),
+        }
+    }
+    found
 }
 
 fn touched(fs: &dyn FileSystem, id: NodeId, path: Option<&[u8]>, ranges: &RangeMap<()>) -> Result<Option<Owned>> {

@@ -11,6 +11,13 @@ const DEEPEST: usize = 2048;
 /// Longest path that is built.
 const LONGEST: usize = 64 << 10;
 
+/// How many times the bytes of its disk a file system may make a walk look at, with all that who walks looks at on the way. Sound ones that are
+/// full of empty files come to a third of it.
+const MOST_SPENT: u64 = 64;
+
+/// And besides: small ones have more to be looked at.
+const FREE: u64 = 16 << 20;
+
 /// A node met on a walk.
 pub struct Found<'a> {
     /// Its path from the root, with a leading slash.
@@ -23,15 +30,22 @@ pub struct Found<'a> {
 pub type Met<'a> = std::result::Result<Found<'a>, (&'a [u8], Error)>;
 
 /// Walks everything below `folder`, whose path is `path` (empty for the root): a folder before what is in it. Errors come in between, with
-/// the path they were met in. A folder that is in itself is entered once.
+/// the path they were met in. A folder that is in itself is entered once; where the same bytes are met as folders again and again, the walk ends
+/// with an error of kind `Limit`.
 pub fn walk(fs: &dyn FileSystem, folder: NodeId, path: &[u8], visit: &mut dyn FnMut(Met<'_>) -> ControlFlow<()>) {
     // Folders have one parent: one that is met twice is a loop, or damage.
     let mut seen = HashSet::from([folder]);
     let mut open: Vec<(Vec<u8>, NodeId)> = vec![(path.to_vec(), folder)];
+    let most = fs.known().spent() + FREE + fs.source().len().saturating_mul(MOST_SPENT);
     while let Some((path, folder)) = open.pop() {
         let mut below = Vec::new();
         let mut stopped = false;
+        let mut tired = false;
         let mut each = |entry: Result<Entry>| -> ControlFlow<()> {
+            tired = fs.known().spent() > most;
+            if tired {
+                return ControlFlow::Break(());
+            }
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(e) => {
@@ -65,6 +79,11 @@ pub fn walk(fs: &dyn FileSystem, folder: NodeId, path: &[u8], visit: &mut dyn Fn
         };
         let walked = fs.entries(folder, &mut each);
         if stopped {
+            return;
+        }
+        if tired {
+            let _ =
+                visit(Err((&path, Error::limit("the files lie in each other; the rest of them was not looked at"))));
             return;
         }
         if let Err(e) = walked

@@ -230,3 +230,73 @@ fn order() -> impl Strategy<Value = Order> {
             .prop_map(|(distance, len)| Order::Copy(distance, len)),
     ]
 }
+
+/// Decodes with a decoder that loses everything more than 4 KiB back.
+fn inflate_near(packed: &[u8], len: usize) -> Vec<u8> {
+    let mut inflater = Inflater::new(Rules::Strict);
+    let mut held = vec![0; len];
+    let mut plain = vec![0; len];
+    let (mut pos, mut out, mut room) = (0, 0, 0);
+    loop {
+        let run = inflater.run(&packed[pos..], &mut held[..room], out, 0).unwrap();
+        plain[out..run.out].copy_from_slice(&held[out..run.out]);
+        pos += run.consumed;
+        out = run.out;
+        held[..out.saturating_sub(4096)].fill(0xEE);
+        match run.stop {
+            Stop::BlockEnd => {}
+            Stop::Output => room = (room + 100).min(len),
+            Stop::End => break,
+            stop => panic!("{stop:?}"),
+        }
+    }
+    assert_eq!((pos, out), (packed.len(), len));
+    plain
+}
+
+#[test]
+fn near_streams_need_no_more_than_4_kib() {
+    let far: Vec<u8> = noise(6000, 3).repeat(30);
+    let text: Vec<u8> = (0..60_000u32).flat_map(|i| format!("{:x},", i.wrapping_mul(i)).into_bytes()).collect();
+    let mut near = noise(4096, 5).repeat(3);
+    near.extend_from_slice(&[7; 5000]);
+    let samples =
+        [vec![], vec![1], vec![9; 3], vec![0; 300_000], far, text, near, noise(200_000, 9), noise(4095, 2).repeat(9)];
+    for level in [1, 2, 3, 4, 5, 6, 7, 8, 9, 12] {
+        let mut encoder = Encoder::near(Effort::of(level));
+        for plain in &samples {
+            let mut packed = Vec::new();
+            let len = encoder.encode(Wrap::Raw, plain, usize::MAX, &mut packed).unwrap();
+            assert!(inflate_near(&packed, plain.len()) == *plain, "level {level}, {} bytes", plain.len());
+            let mut again = Vec::new();
+            Encoder::near(Effort::of(level)).encode(Wrap::Raw, plain, usize::MAX, &mut again);
+            assert!(packed == again, "the result depends on what was encoded before");
+            assert_eq!(encoder.encode(Wrap::Raw, plain, len - 1, &mut again), None);
+        }
+        // What lies 4096 bytes back is within reach, what lies 6000 back is not.
+        let mut packed = Vec::new();
+        let len = encoder.encode(Wrap::Raw, &samples[6], usize::MAX, &mut packed).unwrap();
+        assert!(len < 4096 + 700, "level {level}: {len}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn near_brings_back_anything(words in proptest::collection::vec((0u8..6, 0usize..400), 0..400), level in 1u8..10) {
+        let mut plain = Vec::new();
+        for (what, len) in words {
+            match what {
+                0 => plain.extend(noise(len, len as u64)),
+                1 => plain.extend(std::iter::repeat_n(len as u8, len)),
+                _ => {
+                    let from = (len * 37) % (plain.len() + 1);
+                    let to = plain.len().min(from + len);
+                    plain.extend_from_within(from..to);
+                }
+            }
+        }
+        let mut packed = Vec::new();
+        Encoder::near(Effort::of(level)).encode(Wrap::Raw, &plain, usize::MAX, &mut packed).unwrap();
+        prop_assert!(inflate_near(&packed, plain.len()) == plain);
+    }
+}

@@ -15,7 +15,7 @@ const SPAN: usize = 65536 - START;
 const AHEAD: usize = 16;
 const TABLE_BITS: u32 = 14;
 /// No match is longer.
-const LONGEST: usize = 258;
+pub(super) const LONGEST: usize = 258;
 /// So many places are looked at together, because whether there is a match at one of four is foreseen better than whether there is one
 /// at each.
 const TOGETHER: usize = 4;
@@ -44,8 +44,43 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
+    pub(super) fn new() -> Self {
+        Tokens { list: boxed(0), count: 0, firsts: [0; 1024], seconds: [0; 512] }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.firsts.fill(0);
+        self.seconds.fill(0);
+        self.count = 0;
+    }
+
     pub(super) fn list(&self) -> &[u32] {
         &self.list[..self.count]
+    }
+
+    /// Adds literals.
+    #[inline(always)]
+    pub(super) fn literals(&mut self, bytes: &[u8]) {
+        let (pairs, rest) = bytes.as_chunks::<2>();
+        for [first, second] in pairs {
+            self.pair(*first, *second);
+        }
+        if let [last] = rest {
+            self.firsts[usize::from(*last)] += 1;
+            self.put(single(*last));
+        }
+    }
+
+    /// Adds a match of `len` bytes, 3 to [`LONGEST`], that lie `distance` before.
+    #[inline(always)]
+    pub(super) fn matched(&mut self, len: usize, distance: usize) {
+        let d = (distance - 1) as u32;
+        let extra_bits = (d | 2).ilog2() - 1;
+        let symbol = (d >> extra_bits) + 2 * extra_bits;
+        let first = len as u32 + 254;
+        self.firsts[first as usize % 1024] += 1;
+        self.seconds[symbol as usize % 512] += 1;
+        self.put(first | symbol << 10 | (d & ((1 << extra_bits) - 1)) << 19);
     }
 
     #[inline(always)]
@@ -77,7 +112,7 @@ pub(super) struct Parser {
     tokens: Tokens,
 }
 
-fn boxed<T: Copy, const N: usize>(value: T) -> Box<[T; N]> {
+pub(super) fn boxed<T: Copy, const N: usize>(value: T) -> Box<[T; N]> {
     vec![value; N].into_boxed_slice().try_into().unwrap_or_else(|_| unreachable!("the length is N"))
 }
 
@@ -114,11 +149,7 @@ fn extend(window: &Window, at: usize, distance: usize, most: usize) -> usize {
 
 impl Parser {
     pub(super) fn new() -> Self {
-        Self {
-            window: boxed(0),
-            table: boxed(0),
-            tokens: Tokens { list: boxed(0), count: 0, firsts: [0; 1024], seconds: [0; 512] },
-        }
+        Self { window: boxed(0), table: boxed(0), tokens: Tokens::new() }
     }
 
     /// Forgets what was parsed before.
@@ -130,9 +161,7 @@ impl Parser {
 
     /// Parses a block of `plain`; what lies before it was parsed by the call before.
     pub(super) fn parse(&mut self, plain: &[u8], block: Range<usize>) -> &Tokens {
-        self.tokens.firsts.fill(0);
-        self.tokens.seconds.fill(0);
-        self.tokens.count = 0;
+        self.tokens.clear();
         let mut at = block.start;
         while at < block.end {
             let next = block.end.min(at + SPAN);
@@ -213,13 +242,7 @@ fn find(window: &Window, table: &mut Table, tokens: &mut Tokens, oldest: usize, 
             let equal = select_unpredictable(low == 0, 64 + high.trailing_zeros(), low.trailing_zeros()) / 8;
             (equal as usize).min(end - at)
         };
-        let d = (distance - 1) as u32;
-        let extra_bits = (d | 2).ilog2() - 1;
-        let symbol = (d >> extra_bits) + 2 * extra_bits;
-        let first = len as u32 + 254;
-        tokens.firsts[first as usize % 1024] += 1;
-        tokens.seconds[symbol as usize % 512] += 1;
-        tokens.put(first | symbol << 10 | (d & ((1 << extra_bits) - 1)) << 19);
+        tokens.matched(len, distance);
         at += len;
         let last = at - 2;
         let word = load64(window, last);

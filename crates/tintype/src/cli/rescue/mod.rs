@@ -9,6 +9,7 @@ mod textlogs;
 mod treatment;
 
 pub use options::Args;
+use treatment::TreatmentArgs;
 
 use super::Context;
 use crate::cli::domain::load;
@@ -53,6 +54,15 @@ fn rescued(args: &Args, extra: &ddrescue::Extra, context: &Context<'_>) -> Resul
     });
     let heard = Arc::clone(&context.watch) as Arc<dyn Watch>;
     let (how, timeout) = (args.passthrough.how(), args.read_timeout);
+    if args.treatment.put_back {
+        let done = TreatmentArgs::put_back(&args.source, how, timeout, &map, &*heard)?;
+        let text = match done.settings.is_empty() {
+            true => "nothing was left changed\n".to_owned(),
+            false => format!("put back: {}\n", done.settings.join(", ")),
+        };
+        Output::new(context.common, context.stdout).result(&done, &text)?;
+        return Ok(Status::Done);
+    }
     // Held to the end: the settings of the drive are put back when it goes.
     let (drive, _prepared) = args.treatment.open(&args.source, how, timeout, &map, heard)?;
     let keep = args.treatment.suspect_reads.map(treatment::KeepName::keep);
@@ -60,7 +70,7 @@ fn rescued(args: &Args, extra: &ddrescue::Extra, context: &Context<'_>) -> Resul
     let mut source = drive.source;
     let test = extra.test.as_ref().map(|path| load(path, extra.gaps())).transpose()?;
     if let Some(map) = &test {
-        source = Arc::new(rescue::Mapped::new(source, map));
+        source = rescue::failing(source, map)?;
     }
     let shape = source.shape();
     let sector = args.sector.unwrap_or(u64::from(shape.physical));
@@ -200,6 +210,13 @@ fn check_options(args: &Args, context: &Context<'_>) -> Result<()> {
     if args.commands && args.reverse {
         return Err(Error::usage("--commands and --reverse: ranges that are asked for are read forwards"));
     }
+    for (on, option) in [(args.reverse, "--reverse"), (args.commands, "--commands")] {
+        if on && !args.first.is_empty() {
+            return Err(Error::usage(format!(
+                "--first and {option} each say in which order the drive is read; leave one of them out"
+            )));
+        }
+    }
     if args.log_reads && context.common.log.is_none() {
         return Err(Error::usage("--log-reads needs --log, which says where"));
     }
@@ -276,7 +293,7 @@ fn check_target(args: &Args, context: &Context<'_>) -> Result<()> {
                 super::restore::ask(image, &[format!("write what {} holds", args.source.display())])?;
             }
         }
-        Err(e) if e.io_kind() == Some(std::io::ErrorKind::NotFound) && image.starts_with("/dev") => {
+        Err(e) if e.io_kind() == Some(std::io::ErrorKind::NotFound) && tintype_device::guard::names_a_device(image) => {
             return Err(Error::denied("there is no such drive; `tintype devices` lists them").in_path(image));
         }
         _ => {}

@@ -12,6 +12,52 @@ use tintype_engine::rescue::{BadAreas, Pass, Passthrough, Skip};
 /// Stands for a drive and an image where none is named, since none is touched.
 pub const NO_DRIVE: &str = "-";
 
+/// What `--simulate` is refused with, since it would have no effect: there is no drive to be handled, no image and nothing on it.
+const UNPLAYED: [&str; 42] = [
+    "within_map",
+    "first",
+    "reverse",
+    "try_again",
+    "retrim",
+    "passthrough",
+    "prepare",
+    "put_back",
+    "suspect_reads",
+    "unasked",
+    "reset",
+    "power_command",
+    "max_rate",
+    "min_rate",
+    "slow_after",
+    "reset_slow",
+    "pause_on_error",
+    "pause_on_pass",
+    "reopen_on_error",
+    "check_on_error",
+    "check_reads",
+    "bad_sector_data",
+    "expect",
+    "check_size",
+    "max_bad_areas",
+    "max_error_rate",
+    "max_idle",
+    "max_slow_reads",
+    "stop_below",
+    "enough",
+    "target_offset",
+    "extend",
+    "truncate",
+    "force",
+    "preallocate",
+    "compare_before_write",
+    "map_interval",
+    "yes",
+    "ask",
+    "commands",
+    "log_reads",
+    "ddrescue_args",
+];
+
 /// Options of `rescue`.
 #[derive(Clone, clap::Args)]
 #[command(after_help = "\
@@ -57,7 +103,13 @@ pub struct Args {
     pub within_map: bool,
 
     /// Play the same rescue on a model of a failing drive, or on a mapfile; nothing is touched
-    #[arg(long, value_name = "MODEL", value_hint = clap::ValueHint::FilePath, help_heading = "Rescue")]
+    #[arg(
+        long,
+        value_name = "MODEL",
+        value_hint = clap::ValueHint::FilePath,
+        help_heading = "Rescue",
+        conflicts_with_all = UNPLAYED
+    )]
     pub simulate: Option<PathBuf>,
     /// Try everything, also where nothing more is to be expected
     #[arg(long, help_heading = "Rescue")]
@@ -321,6 +373,33 @@ pub fn bad_sector_data(args: &Args, sector: u64) -> Result<Option<Vec<u8>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_option_is_played_or_refused() {
+        use clap::Args as _;
+        // What docs/rescue/simulate.md names.
+        let played = [
+            "domain",
+            "loose",
+            "offset",
+            "size",
+            "simulate",
+            "exhaustive",
+            "retries",
+            "without",
+            "sector",
+            "read_size",
+            "skip",
+            "read_timeout",
+            "max_errors",
+            "max_time",
+        ];
+        let command = Args::augment_args(clap::Command::new("rescue"));
+        for arg in command.get_arguments().filter(|arg| arg.get_long().is_some()) {
+            let id = arg.get_id().as_str();
+            assert!(played.contains(&id) != UNPLAYED.contains(&id), "{id}");
+        }
+    }
 
     #[test]
     fn times() {

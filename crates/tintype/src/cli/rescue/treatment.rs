@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tintype_core::{Error, Result, Watch};
 use tintype_engine::rescue::{
-    Keep, Lists, OpenDrive, Passthrough, Prepared, Settings, Step, Treatment, Unreadable, open_treated,
+    Keep, Lists, OpenDrive, Passthrough, Prepared, PutBack, Settings, Step, Treatment, Unreadable, open_treated,
+    put_back,
 };
 
 /// Options for the drive itself.
@@ -15,6 +16,9 @@ pub struct TreatmentArgs {
     /// of bad sectors, no saving of SMART attributes
     #[arg(long, help_heading = "Drive")]
     pub prepare: bool,
+    /// Read nothing: only put back what --prepare changed, after a run that was killed
+    #[arg(long, help_heading = "Drive", conflicts_with = "prepare")]
+    pub put_back: bool,
     /// Do not ask the drive first for what it knows it cannot read
     #[arg(long, help_heading = "Drive")]
     pub unasked: bool,
@@ -93,8 +97,24 @@ impl TreatmentArgs {
             unreadable: if self.suspect_reads.is_some() { Unreadable::Asked } else { Unreadable::Left },
             settings: if self.prepare { Settings::Prepared } else { Settings::Kept },
         };
-        let mut record = map.as_os_str().to_owned();
-        record.push(".settings");
-        open_treated(path, how, timeout, &treatment, &PathBuf::from(record), &watch)
+        open_treated(path, how, timeout, &treatment, &record(map), &watch)
     }
+
+    /// Puts back what a run with this map left changed.
+    pub fn put_back(
+        path: &Path,
+        how: Passthrough,
+        timeout: Duration,
+        map: &Path,
+        watch: &dyn Watch,
+    ) -> Result<PutBack> {
+        put_back(path, how, timeout, &record(map), watch)
+    }
+}
+
+/// Where the settings of the drive are kept as long as they are changed.
+fn record(map: &Path) -> PathBuf {
+    let mut record = map.as_os_str().to_owned();
+    record.push(".settings");
+    PathBuf::from(record)
 }

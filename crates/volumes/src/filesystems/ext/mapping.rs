@@ -4,7 +4,7 @@ use super::checksum::crc32c;
 use super::inode::{self, Inode, POINTERS};
 use super::superblock::Superblock;
 use crate::field::{le16, le32};
-use crate::filesystems::{Kind, Known, Place, Run};
+use crate::filesystems::{Followed, Kind, Known, Place, Run};
 use std::collections::HashSet;
 use tintype_core::{Error, Result, Source};
 
@@ -23,6 +23,8 @@ pub(super) struct Mapped {
     pub blocks: Vec<u64>,
     /// The first thing that is lost or wrong, if anything is.
     pub trouble: Option<Error>,
+    /// True if some of it may come in yet.
+    pub is_lost: bool,
 }
 
 /// Goes through the mapping of `inode`; what is lost or damaged of it is left out, and told.
@@ -129,7 +131,9 @@ impl Walk<'_> {
             return Err(self.wrong("it leads back to where it was"));
         }
         self.mapped.blocks.push(block);
-        self.known.read(block * self.sb.block, self.sb.block as usize)
+        let read = self.known.read(block * self.sb.block, self.sb.block as usize);
+        self.mapped.is_lost |= read.as_ref().is_err_and(|e| Followed::after(e) == Followed::Open);
+        read
     }
 
     /// A node of an extent tree, for logical blocks from `from` to `to`.

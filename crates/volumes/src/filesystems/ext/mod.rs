@@ -16,7 +16,7 @@ mod metadata;
 mod superblock;
 mod used;
 
-use super::{About, Entry, FileSystem, Known, Node, NodeId, Part, Place, Row, Run, Visit};
+use super::{About, Entry, FileSystem, Followed, Known, Lead, Node, NodeId, Place, Row, Run, Trace, Visit};
 use crate::field::le16;
 use folder::Room;
 use groups::Groups;
@@ -152,16 +152,10 @@ impl Ext {
         let end = start + (sb.inodes_per_group - group.unused_inodes) * sb.inode_size;
         let mut at = start;
         while at < end {
-            let mut to = (at + PIECE).min(end);
+            let (to, lost) = self.stretch(at..(at + PIECE).min(end), start..end);
             let first = (at - start) / sb.inode_size;
-            let mut any = (first..(to - start).div_ceil(sb.inode_size)).any(is_used);
-            if any && self.known.first_lost(at..to).map_or(true, |lost| lost.is_some()) {
-                // Sector by sector: what is around a lost one may be there.
-                to = (at + sb.inode_size.max(512)).min(end);
-                any = (first..(to - start).div_ceil(sb.inode_size)).any(is_used);
-            }
-            if any {
-                match self.known.read(at, (to - at) as usize) {
+            if (first..(to - start).div_ceil(sb.inode_size)).any(is_used) {
+                match lost.map_or_else(|| self.known.read(at, (to - at) as usize), Err) {
                     Ok(bytes) => {
                         for (i, raw) in
                             (first..).zip(bytes.chunks_exact(sb.inode_size as usize)).filter(|(i, _)| is_used(*i))
@@ -176,6 +170,24 @@ impl Ext {
             at = to;
         }
         ControlFlow::Continue(())
+    }
+
+    /// Where a piece of an inode table ends that is there as a whole, or is lost and why, from the start of `piece` on: what is around a lost
+    /// sector may be there.
+    fn stretch(&self, piece: Range<u64>, table: Range<u64>) -> (u64, Option<Error>) {
+        let step = self.sb.inode_size.max(512);
+        let lost = match self.known.first_lost(piece.clone()) {
+            Ok(None) => return (piece.end, None),
+            Ok(Some(lost)) => lost,
+            Err(e) => return (piece.end, Some(e)),
+        };
+        let before = piece.start + (lost - piece.start) / step * step;
+        if before > piece.start {
+            return (before, None);
+        }
+        let until = self.known.lost_until(lost..table.end).unwrap_or(piece.end);
+        let until = piece.start + (until - piece.start).next_multiple_of(step);
+        (until.min(table.end), self.known.check(lost..lost + 1).err())
     }
 
     /// True for inodes that hold what is no file of anybody's.
@@ -225,12 +237,12 @@ impl FileSystem for Ext {
         &self.about
     }
 
-    fn source(&self) -> &Arc<dyn Source> {
-        self.known.source()
+    fn known(&self) -> &Known {
+        &self.known
     }
 
-    fn metadata(&self) -> Result<Vec<Part>> {
-        Ok(metadata::parts(self))
+    fn follow(&self, lead: Lead, give: &mut dyn FnMut(Trace) -> ControlFlow<()>) -> Followed {
+        metadata::follow(self, lead, give)
     }
 
     fn used(&self) -> Result<RangeMap<()>> {

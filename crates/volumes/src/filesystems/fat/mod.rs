@@ -11,7 +11,10 @@ mod boot;
 mod names;
 mod table;
 
-use super::{About, Entry, FileSystem, Kind, Known, Node, NodeId, Part, Place, Rank, Row, Run, Time, Visit};
+use super::{
+    About, Entry, FileSystem, Followed, Kind, Known, Lead, Node, NodeId, Part, Place, Rank, Row, Run, Time, Trace,
+    Visit,
+};
 use crate::field::{le16, le32};
 use boot::{Boot, Width};
 use names::Long;
@@ -29,6 +32,9 @@ const LONGEST_FOLDER: u64 = 65536 * ENTRY as u64;
 
 /// Most runs that are kept of one file.
 const MOST_RUNS: usize = 1 << 21;
+
+/// Bytes of a folder that are read at once.
+const PIECE: u64 = 64 << 10;
 
 const FOLDER: u8 = 0x10;
 const LABEL: u8 = 0x08;
@@ -98,6 +104,13 @@ fn open(source: &Arc<dyn Source>) -> super::Opened {
         fat.about.warnings.push("it was not closed".into());
     }
     Ok(Some(Box::new(fat)))
+}
+
+/// Whether a folder has more names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Names {
+    GoOn,
+    End,
 }
 
 /// An entry of a folder, without its long name.
@@ -183,6 +196,16 @@ impl Fat {
             }
             Ok(())
         });
+        // A chain that comes back to where it was goes on in what it had before.
+        let mut met = RangeMap::new();
+        for (i, run) in runs.iter().enumerate() {
+            if met.within(run.on_disk()).next().is_some() {
+                runs.truncate(i);
+                let what = format!("the chain of clusters from {first} on leads back to where it was");
+                return (runs, Err(Error::corrupt(what)));
+            }
+            met.set(run.on_disk(), ());
+        }
         (runs, chain)
     }
 
@@ -205,21 +228,113 @@ impl Fat {
         Ok(self.runs(raw.first(self.boot.width), LONGEST_FOLDER))
     }
 
-    /// Folders of the whole tree, as far as they are there, each with its runs.
-    fn folders(&self) -> Vec<(NodeId, Vec<Run>)> {
-        let mut folders = Vec::new();
-        let mut add = |id: NodeId| folders.extend(self.folder(id).ok().map(|(runs, _)| (id, runs)));
-        add(self.root());
-        super::walk(self, self.root(), b"", &mut |met| {
-            if let Ok(met) = met
-                && met.entry.kind == Kind::Folder
-                && !met.entry.deleted
-            {
-                add(met.entry.id);
+    /// What does not lie in any folder.
+    fn heads(&self) -> Vec<Part> {
+        let boot = &self.boot;
+        let part = |rank: Rank, what: &'static str, range: Range<u64>| Part { range, rank, what, node: None };
+        let mut parts = vec![
+            part(Rank::Head, "boot sector", 0..boot.sector),
+            part(Rank::Spare, "reserved sectors", boot.sector..boot.reserved),
+        ];
+        let active = boot.active.unwrap_or(0).min(boot.tables - 1);
+        // What the entries beyond the last cluster say means nothing.
+        let used = boot.width.table_len(boot.clusters + 2);
+        for i in 0..boot.tables {
+            let start = boot.table(i).start;
+            let what = if i == active { "file allocation table" } else { "copy of the file allocation table" };
+            parts.push(part(Rank::Map, what, start..start + used));
+        }
+        let info = boot.info.map(|info| part(Rank::Spare, "count of free clusters", info..info + boot.sector));
+        let rank = if self.spare { Rank::Head } else { Rank::Spare };
+        let copy = boot.copy.map(|copy| part(rank, "copy of the boot sector", copy..copy + boot.sector));
+        parts.extend(info.into_iter().chain(copy));
+        parts
+    }
+
+    /// Where a folder lies, and the folders in it.
+    fn branch(&self, id: NodeId, give: &mut dyn FnMut(Trace) -> ControlFlow<()>) -> Followed {
+        let (runs, chain) = match self.folder(id) {
+            Ok(folder) => folder,
+            Err(e) => return Followed::after(&e),
+        };
+        let mut followed = chain.as_ref().err().map_or(Followed::Whole, Followed::after);
+        let (what, node) = if id == self.root() { ("root folder", None) } else { ("folder", Some(id)) };
+        for run in &runs {
+            if give(Trace::Part(Part { range: run.on_disk(), rank: Rank::Folder, what, node })).is_break() {
+                return Followed::Open;
             }
-            ControlFlow::Continue(())
+        }
+        let flow = self.list(&runs, &mut |entry| match entry {
+            Ok(entry) if entry.kind == Kind::Folder && !entry.deleted => give(Trace::Lead(Lead::Node(entry.id))),
+            Ok(_) => ControlFlow::Continue(()),
+            Err(e) => {
+                followed = followed.and(Followed::after(&e));
+                ControlFlow::Continue(())
+            }
         });
-        folders
+        if flow.is_break() { Followed::Open } else { followed }
+    }
+
+    /// The entries in the runs of a folder.
+    fn list(&self, runs: &[Run], visit: &mut Visit<'_, Entry>) -> ControlFlow<()> {
+        let mut long = Long::default();
+        for run in runs {
+            let place = run.on_disk();
+            for start in place.clone().step_by(PIECE as usize) {
+                let end = (start + PIECE).min(place.end);
+                // As a whole, or what is there of it.
+                let len = if self.known.check(start..end).is_ok() { end - start } else { self.boot.sector };
+                for at in (start..end).step_by(len as usize) {
+                    match self.known.read(at, len.min(end - at) as usize) {
+                        Ok(bytes) => {
+                            if self.names(&bytes, at, &mut long, visit)? == Names::End {
+                                return ControlFlow::Continue(());
+                            }
+                        }
+                        Err(e) => {
+                            long = Long::default();
+                            visit(Err(e))?;
+                        }
+                    }
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The entries in a piece of a folder, which stands at `at`.
+    fn names(&self, bytes: &[u8], at: u64, long: &mut Long, visit: &mut Visit<'_, Entry>) -> ControlFlow<(), Names> {
+        for (i, bytes) in bytes.as_chunks::<ENTRY>().0.iter().enumerate() {
+            let raw = Raw(bytes);
+            if bytes[0] == 0 {
+                return ControlFlow::Continue(Names::End);
+            }
+            if raw.attributes() & 0x3f == LONG_NAME {
+                long.take(bytes);
+                continue;
+            }
+            let short = raw.short();
+            let found = long.finish(&short);
+            if raw.attributes() & LABEL != 0 || short == *b".          " || short == *b"..         " {
+                continue;
+            }
+            let deleted = bytes[0] == DELETED;
+            let name = found.unwrap_or_else(|| {
+                let mut short = short;
+                if deleted {
+                    short[0] = b'_';
+                }
+                names::short(&short, bytes[12])
+            });
+            let kind = if raw.is_folder() { Kind::Folder } else { Kind::File };
+            let id = NodeId(at + (i * ENTRY) as u64);
+            if name.is_empty() || name.contains(['/', '\0']) {
+                visit(Err(Error::corrupt("a name in a folder makes no sense").at(id.0)))?;
+                continue;
+            }
+            visit(Ok(Entry { name: name.into_bytes(), id, kind, deleted }))?;
+        }
+        ControlFlow::Continue(Names::GoOn)
     }
 }
 
@@ -228,55 +343,29 @@ impl FileSystem for Fat {
         &self.about
     }
 
-    fn source(&self) -> &Arc<dyn Source> {
-        self.known.source()
+    fn known(&self) -> &Known {
+        &self.known
     }
 
-    fn metadata(&self) -> Result<Vec<Part>> {
-        let boot = &self.boot;
-        let mut parts = Vec::new();
-        let mut add = |rank: Rank, what: &'static str, node: Option<NodeId>, range: Range<u64>| {
-            let range = range.start..range.end.min(self.known.len());
-            if range.start < range.end {
-                parts.push(Part { range, rank, what, node });
+    fn follow(&self, lead: Lead, give: &mut dyn FnMut(Trace) -> ControlFlow<()>) -> Followed {
+        let len = self.known.len();
+        let mut inside = |trace: Trace| match trace {
+            Trace::Part(part) => {
+                let range = part.range.start..part.range.end.min(len);
+                if range.is_empty() { ControlFlow::Continue(()) } else { give(Trace::Part(Part { range, ..part })) }
             }
+            Trace::Lead(_) => give(trace),
         };
-        add(Rank::Head, "boot sector", None, 0..boot.sector);
-        add(Rank::Spare, "reserved sectors", None, boot.sector..boot.reserved);
-        let active = boot.active.unwrap_or(0).min(boot.tables - 1);
-        // What the entries beyond the last cluster say means nothing.
-        let used = boot.width.table_len(boot.clusters + 2);
-        for i in 0..boot.tables {
-            let start = boot.table(i).start;
-            match i == active {
-                true => add(Rank::Map, "file allocation table", None, start..start + used),
-                false => add(Rank::Map, "copy of the file allocation table", None, start..start + used),
+        match lead {
+            Lead::Start => {
+                let root = Trace::Lead(Lead::Node(self.root()));
+                let flow = self.heads().into_iter().map(Trace::Part).chain([root]).try_for_each(inside);
+                if flow.is_break() { Followed::Open } else { Followed::Whole }
             }
+            Lead::Node(id) => self.branch(id, &mut inside),
+            // It has no groups.
+            Lead::Group(_) => Followed::Whole,
         }
-        if let Some(info) = boot.info {
-            add(Rank::Spare, "count of free clusters", None, info..info + boot.sector);
-        }
-        if let Some(copy) = boot.copy {
-            add(
-                if self.spare { Rank::Head } else { Rank::Spare },
-                "copy of the boot sector",
-                None,
-                copy..copy + boot.sector,
-            );
-        }
-        for (id, runs) in self.folders() {
-            for run in runs {
-                add(
-                    Rank::Folder,
-                    if id.0 == 0 { "root folder" } else { "folder" },
-                    (id.0 != 0).then_some(id),
-                    run.on_disk(),
-                );
-            }
-        }
-        // The root first: everything else is found from there.
-        parts.sort_by_key(|p| (p.rank, p.what != "root folder", p.range.start));
-        Ok(parts)
     }
 
     fn used(&self) -> Result<RangeMap<()>> {
@@ -384,58 +473,10 @@ impl FileSystem for Fat {
 
     fn entries(&self, folder: NodeId, visit: &mut Visit<'_, Entry>) -> Result<()> {
         let (runs, chain) = self.folder(folder)?;
-        let mut long = Long::default();
-        for run in runs {
-            let place = run.on_disk();
-            for at in place.clone().step_by(self.boot.sector as usize) {
-                let sector = match self.known.read(at, self.boot.sector.min(place.end - at) as usize) {
-                    Ok(sector) => sector,
-                    Err(e) => {
-                        long = Long::default();
-                        if visit(Err(e)).is_break() {
-                            return Ok(());
-                        }
-                        continue;
-                    }
-                };
-                for (i, bytes) in sector.as_chunks::<ENTRY>().0.iter().enumerate() {
-                    let raw = Raw(bytes);
-                    if bytes[0] == 0 {
-                        return Ok(());
-                    }
-                    if raw.attributes() & 0x3f == LONG_NAME {
-                        long.take(bytes);
-                        continue;
-                    }
-                    let short = raw.short();
-                    let found = long.finish(&short);
-                    if raw.attributes() & LABEL != 0 || short == *b".          " || short == *b"..         " {
-                        continue;
-                    }
-                    let deleted = bytes[0] == DELETED;
-                    let name = found.unwrap_or_else(|| {
-                        let mut short = short;
-                        if deleted {
-                            short[0] = b'_';
-                        }
-                        names::short(&short, bytes[12])
-                    });
-                    let kind = if raw.is_folder() { Kind::Folder } else { Kind::File };
-                    let id = NodeId(at + (i * ENTRY) as u64);
-                    if name.is_empty() || name.contains(['/', '\0']) {
-                        let e = Error::corrupt("a name in a folder makes no sense").at(id.0);
-                        if visit(Err(e)).is_break() {
-                            return Ok(());
-                        }
-                        continue;
-                    }
-                    if visit(Ok(Entry { name: name.into_bytes(), id, kind, deleted })).is_break() {
-                        return Ok(());
-                    }
-                }
-            }
+        match self.list(&runs, visit) {
+            ControlFlow::Continue(()) => chain,
+            ControlFlow::Break(()) => Ok(()),
         }
-        chain
     }
 
     fn nodes(&self, _visit: &mut Visit<'_, Node>) -> Result<()> {

@@ -3,6 +3,7 @@
 use super::boot::{Boot, Width};
 use crate::filesystems::Known;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use tintype_core::{Error, Kind, Result};
 
@@ -21,11 +22,17 @@ pub(super) enum Next {
     End,
 }
 
+/// A piece of the table, and which bytes of it are in no copy.
+struct Piece {
+    bytes: Vec<u8>,
+    lost: Vec<Range<usize>>,
+}
+
 /// The table that counts; where that is lost, another copy.
 pub(super) struct Table {
     known: Known,
     boot: Boot,
-    pieces: Mutex<HashMap<u64, Arc<Vec<u8>>>>,
+    pieces: Mutex<HashMap<u64, Arc<Piece>>>,
 }
 
 impl Table {
@@ -41,49 +48,39 @@ impl Table {
         }
     }
 
-    fn piece(&self, i: u64) -> Result<Arc<Vec<u8>>> {
+    fn piece(&self, i: u64) -> Arc<Piece> {
         let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(piece) = pieces.get(&i) {
-            return Ok(Arc::clone(piece));
+            return Arc::clone(piece);
         }
-        let len = PIECE.min(self.boot.table_len - i * PIECE);
-        let mut bytes = vec![0; len as usize];
-        let mut at = 0;
-        while at < len {
-            // A sector of one copy that is lost is taken from another.
-            let now = self.boot.sector.min(len - at);
-            let read = |copy: u64| self.known.read(self.boot.table(copy).start + i * PIECE + at, now as usize);
-            let mut whole = None;
-            if at == 0 {
-                let all = |copy: u64| self.known.read(self.boot.table(copy).start + i * PIECE, len as usize);
-                whole = self.order().first().and_then(|copy| all(*copy).ok());
-            }
-            if let Some(whole) = whole {
-                bytes = whole;
-                break;
-            }
-            let mut failed = None;
-            for copy in self.order() {
-                match read(copy) {
-                    Ok(sector) => {
-                        bytes[at as usize..(at + now) as usize].copy_from_slice(&sector);
-                        failed = None;
-                        break;
-                    }
-                    Err(e) => failed = failed.or(Some(e)),
-                }
-            }
-            if let Some(e) = failed {
-                return Err(e);
-            }
-            at += now;
-        }
+        let (start, len) = (i * PIECE, PIECE.min(self.boot.table_len - i * PIECE));
+        let first = self.order().first().map_or(0, |copy| self.boot.table(*copy).start);
+        let piece = match self.known.read(first + start, len as usize) {
+            Ok(bytes) => Piece { bytes, lost: Vec::new() },
+            Err(_) => self.by_sector(start, len),
+        };
         if pieces.len() >= KEPT {
             pieces.clear();
         }
-        let piece = Arc::new(bytes);
+        let piece = Arc::new(piece);
         pieces.insert(i, Arc::clone(&piece));
-        Ok(piece)
+        piece
+    }
+
+    /// A piece of the table in which each sector is from whichever copy is there.
+    fn by_sector(&self, start: u64, len: u64) -> Piece {
+        let order = self.order();
+        let mut piece = Piece { bytes: vec![0; len as usize], lost: Vec::new() };
+        for at in (0..len).step_by(self.boot.sector as usize) {
+            let now = self.boot.sector.min(len - at) as usize;
+            let place = at as usize..at as usize + now;
+            let read = |copy: &u64| self.known.read(self.boot.table(*copy).start + start + at, now).ok();
+            match order.iter().find_map(read) {
+                Some(sector) => piece.bytes[place].copy_from_slice(&sector),
+                None => piece.lost.push(place),
+            }
+        }
+        piece
     }
 
     /// The entry of a cluster, which the caller knows there is room for; as it stands there.
@@ -97,9 +94,16 @@ impl Table {
         if at + len > self.boot.table_len {
             return Err(Error::corrupt(format!("there is no cluster {cluster}")));
         }
-        let piece = self.piece(at / PIECE)?;
+        let piece = self.piece(at / PIECE);
         // An entry never lies in two pieces.
-        let byte = |i: u64| u32::from(piece.get((at % PIECE + i) as usize).copied().unwrap_or(0));
+        let place = (at % PIECE) as usize;
+        if piece.lost.iter().any(|lost| lost.start < place + len as usize && place < lost.end) {
+            let offset = self.boot.table(0).start + at;
+            return Err(
+                Error::unreadable("this part of the file allocation table was not read", 0, Some(offset)).at(offset)
+            );
+        }
+        let byte = |i: usize| u32::from(piece.bytes.get(place + i).copied().unwrap_or(0));
         Ok(match self.boot.width {
             Width::Fat12 => {
                 let pair = byte(0) | byte(1) << 8;
@@ -113,6 +117,7 @@ impl Table {
     /// What follows a cluster.
     pub fn next(&self, cluster: u32) -> Result<Next> {
         let raw = self.raw(cluster)?;
+        self.known.spend(4);
         let (raw, top) = match self.boot.width {
             Width::Fat12 => (raw, 0xfff),
             Width::Fat16 => (raw, 0xffff),

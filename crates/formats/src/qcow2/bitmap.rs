@@ -1,0 +1,164 @@
+//! Persistent bitmaps: which parts of the disk somebody wrote to since some moment.
+
+use super::layout::{BITMAPS, OFFSET};
+use super::mapping::{Mapped, Mapping};
+use super::open::Opened;
+use crate::clusters::Disk;
+use std::sync::Arc;
+use tintype_core::{Error, Extent, Facts, OpenPart, Result, Shape, Source, State, human_size, in_range};
+
+const IN_USE: u32 = 1;
+const AUTO: u32 = 1 << 1;
+const EXTRA_COMPATIBLE: u32 = 1 << 2;
+/// No flag of the file: that there is data which nobody here knows.
+pub(super) const HAS_EXTRA: u32 = 1 << 31;
+/// All ones, or all zeros, without a cluster.
+pub(super) const ONES: u64 = 1;
+
+/// An entry of the bitmap directory.
+#[derive(Clone, Debug)]
+pub(super) struct Bitmap {
+    pub(super) table: u64,
+    pub(super) entries: u32,
+    pub(super) flags: u32,
+    pub(super) kind: u8,
+    pub(super) granularity_bits: u8,
+    pub(super) name: String,
+}
+
+impl Bitmap {
+    pub(super) fn note(&self, believed: bool) -> String {
+        let mut note = human_size(1u64.checked_shl(self.granularity_bits.into()).unwrap_or(0)) + " a bit";
+        if self.flags & AUTO != 0 {
+            note.push_str(", recording");
+        }
+        if !believed || self.flags & IN_USE != 0 {
+            note.push_str(", not consistent");
+        }
+        note
+    }
+
+    /// Why it cannot be used.
+    fn refused(&self, believed: bool) -> Option<&'static str> {
+        if !believed {
+            return Some("may be wrong: a program that knows nothing of bitmaps has written to the image");
+        }
+        if self.flags & IN_USE != 0 {
+            return Some("was not saved when the image was closed");
+        }
+        if self.flags & HAS_EXTRA != 0 && self.flags & EXTRA_COMPATIBLE == 0 {
+            return Some("has data that must be understood to use it");
+        }
+        if self.kind != 1 || self.granularity_bits > 62 {
+            return Some("is of a kind that is not known here");
+        }
+        None
+    }
+}
+
+/// The way to the disk of an image as far as the bitmap has it.
+pub(super) fn open(opened: Arc<Opened>, bitmap: Bitmap, believed: bool, disk: Mapping, len: u64) -> OpenPart {
+    Box::new(move || {
+        let failed = |e: Error| e.in_path(opened.name()).at(bitmap.table);
+        if let Some(why) = bitmap.refused(believed) {
+            return Err(failed(Error::unsupported(format!("the bitmap {:?} {why}", bitmap.name))));
+        }
+        let cluster = opened.header.geometry.cluster();
+        let needed = len.div_ceil(1 << bitmap.granularity_bits).div_ceil(8).div_ceil(cluster);
+        if needed > bitmap.entries.into() || !bitmap.table.is_multiple_of(cluster) || bitmap.table > i64::MAX as u64 {
+            let what = format!("the bitmap {:?} has a table that does not fit the disk", bitmap.name);
+            return Err(failed(Error::corrupt(what)));
+        }
+        let disk = opened.disk(disk, len, Facts::default());
+        Ok(Arc::new(Marked { opened: Arc::clone(&opened), bitmap: bitmap.clone(), disk }))
+    })
+}
+
+/// A disk of which only that is there which the bitmap marks; the rest is of no use, and reads as zeros.
+struct Marked {
+    opened: Arc<Opened>,
+    bitmap: Bitmap,
+    disk: Disk<Mapped>,
+}
+
+impl Marked {
+    /// Whether `offset` is marked, and up to where it goes on so; at most one window of the bitmap is looked at.
+    fn run_at(&self, offset: u64) -> Result<(bool, u64)> {
+        let cluster = self.opened.header.geometry.cluster();
+        let bits = self.bitmap.granularity_bits;
+        let bit = offset >> bits;
+        let end = |bit: u64| {
+            bit.checked_shl(bits.into()).filter(|e| e >> bits == bit).unwrap_or(u64::MAX).min(self.disk.len())
+        };
+        let index = bit / 8 / cluster;
+        let at = self.bitmap.table + index * 8;
+        let table = self.opened.tables.at("a bitmap table", at, (u64::from(self.bitmap.entries) - index) * 8, 8)?;
+        let first = table.get(0);
+        let host = first & OFFSET;
+        if host == 0 {
+            let (entries, _) = table.bytes().as_chunks::<8>();
+            let same = entries.iter().take_while(|e| u64::from_be_bytes(**e) & (OFFSET | ONES) == first & ONES).count();
+            return Ok((first & ONES != 0, end((index + same as u64) * cluster * 8)));
+        }
+        if !host.is_multiple_of(cluster) {
+            return Err(Error::corrupt("an entry of a bitmap table points to no cluster").at(at));
+        }
+        // In words of 64 bits, since that is what is read; clusters are whole numbers of them.
+        let word = bit / 64 * 8 % cluster;
+        let data = self.opened.tables.at("a bitmap", host + word, cluster - word, 8)?;
+        let (words, _) = data.bytes().as_chunks::<8>();
+        let mut place = bit % 64;
+        let set = words.first().is_some_and(|w| u64::from_le_bytes(*w) >> place & 1 != 0);
+        let start = bit - place;
+        for word in words {
+            let word = u64::from_le_bytes(*word);
+            let differs = (if set { !word } else { word }) >> (place % 64) << (place % 64);
+            if differs != 0 {
+                return Ok((set, end(start + place / 64 * 64 + u64::from(differs.trailing_zeros()))));
+            }
+            place = (place / 64 + 1) * 64;
+        }
+        Ok((set, end(start + place)))
+    }
+}
+
+impl Source for Marked {
+    fn len(&self) -> u64 {
+        self.disk.len()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
+        in_range(self.len(), offset, buf.len() as u64)?;
+        let mut done = 0;
+        while done < buf.len() {
+            let at = offset + done as u64;
+            let (set, end) = self.run_at(at).map_err(|e| e.met_in(self.opened.name()))?;
+            let part = buf.len().min(done + usize::try_from(end - at).unwrap_or(usize::MAX));
+            match set {
+                true => self.disk.read_at(&mut buf[done..part], at)?,
+                false => buf[done..part].fill(0),
+            }
+            done = part;
+        }
+        Ok(())
+    }
+
+    fn extent_at(&self, offset: u64) -> Result<Extent> {
+        in_range(self.len(), offset, 1)?;
+        let (set, end) = self.run_at(offset).map_err(|e| e.met_in(self.opened.name()))?;
+        let unused = Extent::new(offset, end - offset, State::Unused);
+        match set {
+            false => Ok(unused),
+            true => Ok(self.disk.extent_at(offset)?.clip(offset, end).unwrap_or(unused)),
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        self.disk.shape()
+    }
+}
+
+/// True if an autoclear bit stands without bitmaps.
+pub(super) fn missing(opened: &Opened) -> bool {
+    opened.header.autoclear & BITMAPS != 0 && opened.header.bitmaps.is_none()
+}

@@ -1,0 +1,266 @@
+//! Checking the structure: whether every cluster of the file is referred to as often as its reference count says.
+
+mod walk;
+
+use super::bitmap;
+use super::counts::{Count, Stored, get};
+use super::layout::{BITMAPS, CORRUPT, Header, OFFSET};
+use super::open::{CORRUPT_MEANS, Opened, structure};
+use super::parts;
+use crate::clusters::{Findings, Found, nonzero};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tintype_core::{Error, Finding, OpenRequest, Result};
+use walk::L1;
+
+/// Most times that all tables are gone through, for a file with more clusters than can be counted at once.
+const PASSES: u32 = 64;
+/// Most entries of L1 tables that are looked at.
+const L1_ENTRIES: u64 = 1 << 28;
+/// Most different L2 tables.
+const L2_TABLES: usize = 2 << 20;
+/// Most bytes of a refcount table, as in QEMU.
+const REFCOUNT_TABLE: u64 = 8 << 20;
+
+/// A check as it goes on.
+pub(super) struct Check {
+    opened: Arc<Opened>,
+    clusters: u64,
+    stored: Stored,
+    found: Found,
+    findings: Findings,
+}
+
+pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
+    run(structure(request)?).map_err(|e| e.met_in(&request.entry.name))
+}
+
+fn run(opened: Arc<Opened>) -> Result<Vec<Finding>> {
+    let header = opened.header.clone();
+    let mut check = Check {
+        clusters: opened.file().len().div_ceil(header.geometry.cluster()),
+        stored: Stored::new(Arc::clone(opened.file()), &header),
+        found: Found::from(0),
+        findings: Findings::new(opened.name()),
+        opened,
+    };
+    if header.incompatible & CORRUPT != 0 {
+        check.findings.damage(format!("{} {CORRUPT_MEANS}", check.opened.name()), 72, None);
+    }
+    if bitmap::missing(&check.opened) {
+        check.findings.damage("the header says that there are bitmaps, but not where".into(), 88, None);
+    }
+    if check.stored.table_len() * 8 > REFCOUNT_TABLE {
+        return Err(Error::limit("a refcount table longer than 8 MiB").at(56));
+    }
+    for pass in 0..PASSES {
+        check.findings.quiet = pass > 0;
+        check.references(&header)?;
+        check.findings.quiet = false;
+        check.compare(&header)?;
+        match check.found.next() {
+            None => return Ok(check.findings.done()),
+            Some(next) => check.found = Found::from(next),
+        }
+    }
+    Err(Error::limit("the image refers to clusters too far from each other to be checked"))
+}
+
+impl Check {
+    /// Counts every reference in the image.
+    fn references(&mut self, header: &Header) -> Result<()> {
+        let cluster = header.geometry.cluster();
+        self.region(0, 1, "the header", 1);
+        let (snapshots, table_len) = parts::snapshots(&self.opened)?;
+        let mut all = vec![L1::of(header.l1_table_offset, header.l1_size.into())];
+        for snapshot in &snapshots {
+            if header.version > 2 && snapshot.extra < 16 {
+                let what = format!("the entry of snapshot {:?} is not complete", snapshot.name);
+                self.findings.damage(what, header.snapshots_offset, None);
+            }
+            all.push(L1::of(snapshot.l1_offset, snapshot.l1_entries.into()));
+        }
+        self.mappings(&all)?;
+        if table_len > 0 {
+            self.region(header.snapshots_offset, table_len, "the snapshot table", 1);
+        }
+        if let Some((at, len)) = header.encryption_at.filter(|(_, len)| *len > 0) {
+            self.region(at, len, "the LUKS header", 1);
+        }
+        self.bitmaps(header)?;
+        let table_bytes = self.stored.table_len() * 8;
+        if table_bytes > 0 {
+            self.region(header.refcount_table_offset, table_bytes, "the refcount table", 1);
+        }
+        let file = Arc::clone(self.opened.file());
+        nonzero(&*file, header.refcount_table_offset, table_bytes, 8, &mut |index, entry, _| {
+            let at = header.refcount_table_offset + index * 8;
+            let (block, reserved) = (entry & !0x1ff, entry & 0x1ff);
+            if reserved != 0 {
+                self.findings.damage(format!("entry {index} of the refcount table has reserved bits set"), at, None);
+            } else if !block.is_multiple_of(cluster) {
+                self.findings.damage(
+                    format!("refcount block {index} begins at {block}, which is no cluster"),
+                    at,
+                    None,
+                );
+            } else if block / cluster >= self.clusters {
+                let what = format!("refcount block {index} lies at {block}, beyond the end of the file");
+                self.findings.damage(what, at, None);
+            } else if self.found.add(block / cluster, 1) > 1 {
+                let what = format!("refcount block {index} lies at {block}, where something else is too");
+                self.findings.damage(what, at, None);
+            }
+            Ok(())
+        })
+    }
+
+    /// Counts references to the clusters that hold `len` bytes at `offset`.
+    fn region(&mut self, offset: u64, len: u64, what: &str, references: u32) {
+        let cluster = self.opened.header.geometry.cluster();
+        let last = offset.saturating_add(len - 1) / cluster;
+        // The last cluster of a file need not be whole.
+        if last >= self.clusters {
+            self.findings.damage(format!("{what} lies beyond the end of the file"), offset, None);
+            return;
+        }
+        for at in offset / cluster..=last {
+            self.found.add(at, references);
+        }
+    }
+
+    /// Counts what L1 tables refer to; the first of them is that of the disk.
+    fn mappings(&mut self, all: &[L1]) -> Result<()> {
+        let header = self.opened.header.clone();
+        let cluster = header.geometry.cluster();
+        let mut distinct: HashMap<L1, u32> = HashMap::new();
+        for l1 in all {
+            if !l1.offset.is_multiple_of(cluster) {
+                let what = format!("the L1 table at {} does not begin at a cluster", l1.offset);
+                self.findings.damage(what, l1.offset, None);
+                continue;
+            }
+            *distinct.entry(*l1).or_default() += 1;
+        }
+        if distinct.keys().map(|l1| l1.entries).sum::<u64>() > L1_ENTRIES {
+            return Err(Error::limit("more entries in L1 tables than can be checked"));
+        }
+        // How often each L2 table is referred to.
+        let mut tables: HashMap<u64, u32> = HashMap::new();
+        let file = Arc::clone(self.opened.file());
+        let mut ordered: Vec<_> = distinct.into_iter().collect();
+        ordered.sort();
+        for (l1, times) in ordered {
+            if l1.entries > 0 {
+                self.region(l1.offset, l1.entries * 8, "an L1 table", times);
+            }
+            nonzero(&*file, l1.offset, l1.entries * 8, 8, &mut |index, entry, _| {
+                if entry & 0x7f00_0000_0000_01ff != 0 {
+                    let what = format!("entry {index} of an L1 table has reserved bits set");
+                    self.findings.damage(what, l1.offset + index * 8, None);
+                }
+                let table = entry & OFFSET;
+                if table == 0 {
+                    return Ok(());
+                }
+                *tables.entry(table).or_default() += times;
+                if tables.len() > L2_TABLES {
+                    return Err(Error::limit("more L2 tables than can be checked"));
+                }
+                self.region(table, cluster, "an L2 table", times);
+                if !table.is_multiple_of(cluster) {
+                    let what = format!("entry {index} of an L1 table points to {table}, which is no cluster");
+                    self.findings.damage(what, l1.offset + index * 8, None);
+                }
+                Ok(())
+            })?;
+        }
+        // In the order of the disk first, since only there flags are exact.
+        if let Some(active) = all.first() {
+            nonzero(&*file, active.offset, active.entries * 8, 8, &mut |index, entry, _| {
+                let table = entry & OFFSET;
+                if table == 0 {
+                    return Ok(());
+                }
+                let touched = (index * header.geometry.l2_span(), header.geometry.l2_span());
+                self.copied(entry, table, "an L2 table", active.offset + index * 8, touched)?;
+                match tables.remove(&table) {
+                    Some(times) => self.l2(table, times, Some(touched.0)),
+                    None => Ok(()),
+                }
+            })?;
+        }
+        let mut rest: Vec<_> = tables.into_iter().collect();
+        rest.sort_unstable();
+        rest.into_iter().try_for_each(|(table, times)| self.l2(table, times, None))
+    }
+
+    /// Counts what the bitmaps refer to.
+    fn bitmaps(&mut self, header: &Header) -> Result<()> {
+        let cluster = header.geometry.cluster();
+        let Some(at) = header.bitmaps.filter(|_| header.autoclear & BITMAPS != 0) else { return Ok(()) };
+        if at.len > 0 {
+            self.region(at.offset, at.len, "the bitmap directory", 1);
+        }
+        let file = Arc::clone(self.opened.file());
+        for bitmap in parts::bitmaps(&self.opened)? {
+            if bitmap.entries == 0 {
+                continue;
+            }
+            let len = u64::from(bitmap.entries) * 8;
+            self.region(bitmap.table, len, "a bitmap table", 1);
+            nonzero(&*file, bitmap.table, len, 8, &mut |index, entry, _| {
+                let host = entry & OFFSET;
+                let reserved = entry & !OFFSET & !bitmap::ONES != 0 || (host != 0 && entry & bitmap::ONES != 0);
+                if reserved || !host.is_multiple_of(cluster) {
+                    let what = format!("entry {index} of the table of bitmap {:?} is not valid", bitmap.name);
+                    self.findings.damage(what, bitmap.table + index * 8, None);
+                } else if host != 0 {
+                    self.region(host, cluster, "a part of a bitmap", 1);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Compares what was found with what the file counts.
+    fn compare(&mut self, header: &Header) -> Result<()> {
+        let geometry = header.geometry;
+        let cluster = geometry.cluster();
+        for (first, counts) in self.found.pages() {
+            for (number, found) in (first..self.clusters).zip(counts) {
+                match self.stored.of(number)? {
+                    Count::Of(stored) => self.findings.count(number, cluster, stored, (*found).into()),
+                    Count::Unknown if *found > 0 => {
+                        let what = "the reference count of a cluster cannot be found".to_owned();
+                        self.findings.damage(what, number * cluster, None);
+                    }
+                    Count::Unknown => {}
+                }
+            }
+        }
+        // What is counted elsewhere is not used at all.
+        let file = Arc::clone(self.opened.file());
+        let table = (header.refcount_table_offset, self.stored.table_len() * 8);
+        let per_word = 64 >> geometry.refcount_order;
+        nonzero(&*file, table.0, table.1, 8, &mut |index, entry, _| {
+            let block = entry & !0x1ff;
+            let first = index.saturating_mul(geometry.counts());
+            if block == 0 || !block.is_multiple_of(cluster) || !self.found.reaches(first, first + geometry.counts()) {
+                return Ok(());
+            }
+            nonzero(&*file, block, cluster, 8, &mut |word, bits, _| {
+                for i in 0..per_word {
+                    let number = first + word * per_word + i;
+                    let stored = get(&bits.to_be_bytes(), i, geometry.refcount_order);
+                    let here = number < self.clusters && self.found.covers(number) && !self.found.has_page_of(number);
+                    if stored > 0 && here {
+                        self.findings.count(number, cluster, stored, 0);
+                    }
+                }
+                Ok(())
+            })
+        })
+    }
+}

@@ -1,0 +1,124 @@
+//! The header, and what entries of tables mean.
+
+use crate::clusters::{Cluster, SECTOR, holds};
+use tintype_core::{Error, Result, Source};
+
+pub(super) const MAGIC: [u8; 4] = *b"QED\0";
+/// Bytes of the header.
+pub(super) const HEADER: usize = 64;
+const LONGEST_NAME: u32 = 1023;
+
+// Features.
+pub(super) const BACKING: u64 = 1;
+pub(super) const NEED_CHECK: u64 = 1 << 1;
+pub(super) const BACKING_RAW: u64 = 1 << 2;
+const KNOWN: u64 = BACKING | NEED_CHECK | BACKING_RAW;
+
+/// An entry for zeros, whatever lies below.
+pub(super) const ZERO: u64 = 1;
+
+/// The header.
+#[derive(Clone, Debug)]
+pub(super) struct Header {
+    pub(super) cluster: u64,
+    /// Clusters of a table.
+    pub(super) table: u64,
+    /// Clusters of the header.
+    pub(super) header: u64,
+    pub(super) features: u64,
+    pub(super) l1_offset: u64,
+    pub(super) size: u64,
+    pub(super) backing: Option<String>,
+}
+
+fn le32(bytes: &[u8; HEADER], at: usize) -> u32 {
+    u32::from_le_bytes(*bytes[at..].first_chunk().expect("every field lies inside the header"))
+}
+
+fn le64(bytes: &[u8; HEADER], at: usize) -> u64 {
+    u64::from_le_bytes(*bytes[at..].first_chunk().expect("every field lies inside the header"))
+}
+
+impl Header {
+    /// Reads and checks the header at the start of `file`.
+    pub(super) fn read(file: &dyn Source) -> Result<Self> {
+        let mut fixed = [0; HEADER];
+        holds(file, "the header", 0, HEADER as u64)?;
+        file.read_at(&mut fixed, 0)?;
+        if fixed[..4] != MAGIC {
+            return Err(Error::corrupt("does not begin like a QED image"));
+        }
+        let mut header = Header {
+            cluster: le32(&fixed, 4).into(),
+            table: le32(&fixed, 8).into(),
+            header: le32(&fixed, 12).into(),
+            features: le64(&fixed, 16),
+            l1_offset: le64(&fixed, 40),
+            size: le64(&fixed, 48),
+            backing: None,
+        };
+        let unknown: Vec<_> = (0..64).filter(|bit| (header.features & !KNOWN) >> bit & 1 != 0).collect();
+        if !unknown.is_empty() {
+            return Err(Error::unsupported(format!(
+                "the image needs features that are not known here: bits {unknown:?}"
+            ))
+            .at(16));
+        }
+        header.sound(file)?;
+        if header.features & BACKING != 0 {
+            header.backing = Some(header.name(file, le32(&fixed, 56), le32(&fixed, 60))?);
+        }
+        Ok(header)
+    }
+
+    fn sound(&self, file: &dyn Source) -> Result<()> {
+        let corrupt = |what: String, at| Err(Error::corrupt(what).at(at));
+        if !self.cluster.is_power_of_two() || !(4096..=64 << 20).contains(&self.cluster) {
+            return corrupt(format!("clusters of {} bytes; they have 4 KiB to 64 MiB", self.cluster), 4);
+        }
+        if !self.table.is_power_of_two() || self.table > 16 {
+            return corrupt(format!("tables of {} clusters; they have 1 to 16", self.table), 8);
+        }
+        let most = self.span().saturating_mul(self.entries());
+        if self.size > most || self.size > i64::MAX as u64 || !self.size.is_multiple_of(SECTOR) {
+            return corrupt(format!("a disk of {} bytes; tables of this size map {most}", self.size), 48);
+        }
+        if !self.l1_offset.is_multiple_of(self.cluster) || self.l1_offset < self.header.max(1) * self.cluster {
+            return corrupt(format!("the L1 table begins at {}, where no table can be", self.l1_offset), 40);
+        }
+        holds(file, "the L1 table", self.l1_offset, self.table * self.cluster)
+    }
+
+    fn name(&self, file: &dyn Source, at: u32, len: u32) -> Result<String> {
+        let end = u64::from(at) + u64::from(len);
+        if len == 0 || len > LONGEST_NAME || end > self.header.max(1) * self.cluster {
+            return Err(Error::corrupt("the name of the backing file lies outside the header").at(56));
+        }
+        let mut name = vec![0; len as usize];
+        holds(file, "the name of the backing file", at.into(), len.into())?;
+        file.read_at(&mut name, at.into())?;
+        String::from_utf8(name).map_err(|_| Error::unsupported("the name of the backing file is no UTF-8"))
+    }
+
+    /// Entries of a table.
+    pub(super) fn entries(&self) -> u64 {
+        self.table * self.cluster / 8
+    }
+
+    /// Bytes of the disk that one L2 table maps.
+    pub(super) fn span(&self) -> u64 {
+        self.entries() * self.cluster
+    }
+}
+
+/// What an entry of an L2 table means, with clusters of `cluster` bytes.
+pub(super) fn decode(cluster: u64, entry: u64) -> std::result::Result<Cluster, &'static str> {
+    match entry {
+        0 => Ok(Cluster::Absent),
+        ZERO => Ok(Cluster::Zero),
+        host if !host.is_multiple_of(cluster) || host > i64::MAX as u64 => {
+            Err("lies at no multiple of the cluster size")
+        }
+        host => Ok(Cluster::At(host)),
+    }
+}
