@@ -5,7 +5,7 @@
 use super::MAGIC;
 use crate::blocks::{Bits, BlockMap, Entry, HostFile, Mapped, Place, Run, Side, Table};
 use std::sync::Arc;
-use tintype_core::{Error, Facts, Image, OpenRequest, Result};
+use tintype_core::{Checksums, Error, Facts, Image, OpenRequest, Result};
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
@@ -129,5 +129,6 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     let mut facts = Facts::default();
     facts.fields.insert("block_size".into(), extent.to_string());
     let disk = Arc::new(Mapped::new(parsed, vec![host], len, extent).with_facts(facts));
-    Ok(Image::new("growing", disk, vec![request.entry.name.clone()]))
+    let image = Image::new("growing", disk, vec![request.entry.name.clone()]);
+    Ok(Image { checksums: Checksums::Structure, ..image })
 }

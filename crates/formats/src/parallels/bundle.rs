@@ -4,7 +4,7 @@ use super::descriptor::{Descriptor, Storage, parse};
 use super::{descriptor, layout, read};
 use std::sync::Arc;
 use tintype_core::layers::{Concat, Slice};
-use tintype_core::{Body, Error, Image, OpenRequest, Part, Result, Source};
+use tintype_core::{Body, Checksums, Error, Image, OpenRequest, Part, Result, Source};
 
 /// What the descriptor is called.
 const DESCRIPTOR: &str = "DiskDescriptor.xml";
@@ -16,11 +16,16 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     let Some(text) = descriptor_of(request)? else {
         let parsed = read::parse(name, request.entry.source()?)?;
         let damage = parsed.findings.clone();
-        return Ok(Image { damage, ..Image::new("expanding", parsed.disk(None), vec![name.clone()]) });
+        return Ok(Image {
+            damage,
+            checksums: Checksums::Structure,
+            ..Image::new("expanding", parsed.disk(None), vec![name.clone()])
+        });
     };
     let descriptor = Arc::new(parse(&text).map_err(|e| e.in_path(DESCRIPTOR))?);
     let disk = disk(request, &descriptor, &descriptor.top.clone())?;
     let mut image = Image::new("bundle", disk.source, disk.files);
+    image.checksums = Checksums::Structure;
     image.damage = disk.damage;
     for (guid, parent) in descriptor.shots.iter().filter(|(guid, _)| *guid != descriptor.top) {
         let (request, descriptor, name) = (request.clone(), Arc::clone(&descriptor), guid.clone());

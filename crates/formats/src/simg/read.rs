@@ -3,7 +3,7 @@
 use super::layout::{CRC, Chunk, FILL, Header, MAGIC, RAW, SKIP};
 use crate::blocks::{BlockMap, HostFile, Mapped, Place, Run};
 use std::sync::Arc;
-use tintype_core::{Error, Facts, Image, OpenRequest, Result, Source};
+use tintype_core::{Checksums, Error, Facts, Image, OpenRequest, Result, Source};
 use zerocopy::FromBytes;
 
 /// Most chunks that are kept: 64 MiB of them.
@@ -188,5 +188,9 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
         warnings.push(format!("{more} bytes after the last chunk belong to nothing"));
     }
     let disk = Arc::new(Mapped::new(parsed, vec![host], len, block).with_facts(facts));
-    Ok(Image { warnings, ..Image::new("version 1.0", disk, vec![request.entry.name.clone()]) })
+    Ok(Image {
+        warnings,
+        checksums: Checksums::Structure,
+        ..Image::new("version 1.0", disk, vec![request.entry.name.clone()])
+    })
 }

@@ -4,7 +4,7 @@ use super::layout::{ABSENT, Header, Kind, MAGIC, SECTOR, ZERO};
 use crate::blocks::{BlockMap, Entry, HostFile, Mapped, Place, Run, Side, Table};
 use crate::uuid;
 use std::sync::Arc;
-use tintype_core::{Error, Facts, Finding, Image, OpenRequest, Result, Source};
+use tintype_core::{Checksums, Error, Facts, Finding, Image, OpenRequest, Result, Source};
 
 /// What an image says about itself, and its map.
 pub(super) struct Parsed {
@@ -75,7 +75,8 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
         mapped = mapped.standing_on(Arc::clone(&image.disk));
     }
     let files = vec![request.entry.name.clone()];
-    let mut image = Image { warnings, ..Image::new(kind.name(), Arc::new(mapped), files) };
+    let mut image =
+        Image { warnings, checksums: Checksums::Structure, ..Image::new(kind.name(), Arc::new(mapped), files) };
     if let Some((name, below, modified)) = parent {
         image.stand_on(&name, super::FORMAT.name, &below);
         if modified != header.uuid_parent_modify {

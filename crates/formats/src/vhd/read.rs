@@ -5,7 +5,7 @@ use super::{geometry, parent};
 use crate::blocks::{Bits, BlockMap, Entry, HostFile, Mapped, Place, Run, Side, Table};
 use crate::uuid;
 use std::sync::Arc;
-use tintype_core::{Error, Facts, Finding, Image, OpenRequest, Result, Source};
+use tintype_core::{Checksums, Error, Facts, Finding, Image, OpenRequest, Result, Source};
 
 /// What an image says about itself.
 pub(super) struct Parsed {
@@ -223,7 +223,12 @@ fn open_parsed(request: &OpenRequest, parsed: Parsed) -> Result<(Image, [u8; 16]
             }
         }
     };
-    let mut image = Image { warnings, damage: findings, ..Image::new(kind.name(), disk, vec![name.clone()]) };
+    let mut image = Image {
+        warnings,
+        damage: findings,
+        checksums: Checksums::Structure,
+        ..Image::new(kind.name(), disk, vec![name.clone()])
+    };
     if let Some((parent, below)) = below {
         image.stand_on(&parent, super::FORMAT.name, &below);
     }

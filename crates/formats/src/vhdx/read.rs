@@ -7,7 +7,7 @@ use super::parent;
 use crate::blocks::Mapped;
 use crate::uuid;
 use std::sync::Arc;
-use tintype_core::{Facts, Image, OpenRequest, Result};
+use tintype_core::{Checksums, Facts, Image, OpenRequest, Result};
 
 /// What an image says about itself.
 pub(super) struct Parsed {
@@ -54,6 +54,7 @@ fn open_parsed(request: &OpenRequest, parsed: Parsed) -> Result<(Image, Known)> 
         None => mapped,
     };
     let mut image = Image::new(kind, Arc::new(mapped), vec![request.entry.name.clone()]);
+    image.checksums = Checksums::Structure;
     image.damage = head.findings;
     if head.replayed > 0 {
         image.warnings.push(replayed(head.replayed));
