@@ -12,6 +12,7 @@ mod faults;
 mod files;
 mod guest;
 mod image;
+mod interop_blocks;
 mod interop_ewf;
 mod interop_ova;
 mod interop_packed;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         files::topic,
         guest::topic,
         image::topic,
+        interop_blocks::topic,
         interop_ewf::topic,
         interop_ova::topic,
         interop_packed::topic,

@@ -405,7 +405,7 @@ fn finish(
                 let (image, _) =
                     reopen_written(&files.folder, &written.files, files.format, Naming::Partial, proved.watch)
                         .map_err(|e| e.in_path(&name))?;
-                let verification = prove(image.disk, &name, proved)?;
+                let verification = prove(as_written(image.disk, seal.len)?, &name, proved)?;
                 let matches = verification.matches;
                 report.verification = Some(verification);
                 if !matches {
@@ -519,6 +519,28 @@ fn uncached(path: &Path) -> Result<Arc<dyn Source>> {
     })
 }
 
+/// The bytes of an image that were written to it. Formats that count in sectors, or in larger pieces, add zeros to the end: they are
+/// read here. `Corrupt` if there is anything else.
+fn as_written(image: Arc<dyn Source>, len: u64) -> Result<Arc<dyn Source>> {
+    const STEP: u64 = 64 << 10;
+    if image.len() <= len {
+        return Ok(image);
+    }
+    for extent in extents(&*image, len, image.len()) {
+        let extent = extent?;
+        let mut at = extent.offset;
+        while at < extent.end() && !extent.state.reads_zero() {
+            let mut bytes = vec![0; STEP.min(extent.end() - at) as usize];
+            image.read_at(&mut bytes, at)?;
+            if !pipeline::is_zero(&bytes) {
+                return Err(Error::corrupt("what was added at the end of the image are no zeros").at(at));
+            }
+            at += bytes.len() as u64;
+        }
+    }
+    Ok(Arc::new(Slice::new(image, 0, len)?))
+}
+
 /// Reads an image back and compares its digests; where they differ, names the first ranges if the source can be read again.
 fn prove(image: Arc<dyn Source>, name: &str, proved: &Proved<'_>) -> Result<Verification> {
     let outcome = pipeline::run(Job {
@@ -583,7 +605,7 @@ pub(crate) fn prove_finished(
         report.bad.iter().chain(&report.unread).map(|r| Extent::new(r.offset, r.len, State::Bad)).collect();
     let proved = Proved { proof: Proof::ReadBack, digests: &digests, source: None, lost: &lost, watch };
     report.verification = Some(match reopen_written(folder, &names, format, Naming::Final, watch) {
-        Ok((image, _)) => prove(image.disk, &report.target, &proved)?,
+        Ok((image, _)) => prove(as_written(image.disk, report.size)?, &report.target, &proved)?,
         // An image that its own reader rejects does not match; that is what was asked for, and no failure.
         Err(e) if e.kind() == Kind::Corrupt => {
             let what = e.in_path(&report.target).in_folder(folder).chain();

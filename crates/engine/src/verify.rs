@@ -167,7 +167,6 @@ pub fn run(request: &Request<'_>) -> Result<Verified> {
 fn structure(image: &Opened, verified: &mut Verified) -> Result<()> {
     let mut found = image.image.damage.clone();
     found.extend(image.image.warnings.iter().map(Finding::warning));
-    // A sound structure alone says nothing about the bytes, so it is no proof.
     if let Some(check) = image.format.check {
         for finding in check(&image.request).map_err(|e| e.in_path(&image.path).in_folder(image.folder()))? {
             // What opening told of is told once, with the weight that the check gives it.

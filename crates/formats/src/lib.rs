@@ -8,17 +8,27 @@
 
 use tintype_core::{Body, Error, Format, Image, OpenRequest, PROBE_HEAD, PROBE_TAIL, Probe, Result};
 
+mod blocks;
+pub mod bochs;
+pub mod cloop;
 mod clusters;
 pub mod ewf;
 pub mod gzip;
 pub mod ova;
 pub mod packed;
+pub mod parallels;
 pub mod qcow;
 pub mod qcow2;
 pub mod qed;
 pub mod raw;
+pub mod simg;
 pub mod split;
+mod uuid;
+pub mod vdi;
+pub mod vhd;
+pub mod vhdx;
 pub mod vmdk;
+mod windows_paths;
 pub mod xz;
 pub mod zip;
 pub mod zstd;
@@ -26,6 +36,13 @@ pub mod zstd;
 /// Every format, the more particular first.
 pub static FORMATS: &[&Format] = &[
     &ewf::FORMAT,
+    &vdi::FORMAT,
+    &vhd::FORMAT,
+    &vhdx::FORMAT,
+    &simg::FORMAT,
+    &bochs::FORMAT,
+    &cloop::FORMAT,
+    &parallels::FORMAT,
     &gzip::FORMAT,
     &zstd::FORMAT,
     &xz::FORMAT,

@@ -230,5 +230,34 @@ pub fn rows() -> Vec<Row> {
             goal: || time(0.25),
             ..PLAIN
         },
+        Row {
+            name: "convert-raw-vhdx",
+            ours: flushed!("\"$T\" convert \"$D\" \"$O\"/x.vhdx --from raw --hash none -q"),
+            peer: flushed!("qemu-img convert -f raw -m 16 -W -O vhdx \"$D\" \"$O\"/x.vhdx"),
+            goal: || time(1.0),
+            ..PLAIN
+        },
+        Row {
+            name: "convert-raw-vdi",
+            ours: flushed!("\"$T\" convert \"$D\" \"$O\"/x.vdi --from raw --hash none -q"),
+            peer: flushed!("qemu-img convert -f raw -m 16 -W -O vdi \"$D\" \"$O\"/x.vdi"),
+            goal: || time(1.0),
+            ..PLAIN
+        },
+        Row {
+            name: "convert-raw-vhd",
+            ours: flushed!("\"$T\" convert \"$D\" \"$O\"/x.vhd --from raw --hash none -q"),
+            peer: flushed!("qemu-img convert -f raw -m 16 -W -O vpc -o force_size=on \"$D\" \"$O\"/x.vhd"),
+            goal: || time(1.0),
+            ..PLAIN
+        },
+        Row {
+            name: "convert-vhdx-raw",
+            before: Some("qemu-img convert -f raw -m 16 -W -O vhdx \"$D\" \"$O\"/in.vhdx"),
+            ours: flushed!("\"$T\" convert \"$O\"/in.vhdx \"$O\"/x.raw --hash none -q"),
+            peer: flushed!("qemu-img convert -m 16 -W -O raw \"$O\"/in.vhdx \"$O\"/x.raw"),
+            goal: || time(0.90),
+            ..PLAIN
+        },
     ]
 }

@@ -7,7 +7,7 @@ use super::layout::{AT_END, Header, MAGIC_COWD, MAGIC_SESPARSE, Packing, SECTOR,
 use super::sparse::{Kept, Sparse};
 use std::collections::HashMap;
 use std::sync::Arc;
-use tintype_core::{Error, Facts, Finding, Image, Kind, OpenRequest, Result, Source, in_range};
+use tintype_core::{Checksums, Error, Facts, Finding, Image, Kind, OpenRequest, Result, Source, in_range};
 
 /// A disk that was opened, and what there is to say about it.
 pub(super) struct Loaded {
@@ -25,6 +25,7 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     let variant = if descriptor.create_type.is_empty() { "unnamed" } else { &descriptor.create_type };
     let mut image = Image::new(variant, Arc::new(disk), files);
     image.compression = if packed { "zlib".into() } else { String::new() };
+    image.checksums = Checksums::Structure;
     image.warnings = warnings;
     image.damage = damage;
     if let Some((name, below)) = &parent {

@@ -1,0 +1,26 @@
+//! Checks the structure.
+
+use super::read::{ABSENT, parse};
+use crate::blocks::Findings;
+use tintype_core::{Finding, OpenRequest, Result};
+
+pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
+    let parsed = parse(request)?;
+    let mut findings = Findings::new(&request.entry.name);
+    let (extent, len) = (parsed.extent, parsed.len);
+    let touched = |n: u64| {
+        let from = n.saturating_mul(extent).min(len);
+        (from, extent.min(len - from))
+    };
+    parsed.table.each(&mut |n, _, number| {
+        // Of an extent, its bits have to be there; sectors without a bit need not.
+        if number != ABSENT && parsed.place(number) >= parsed.host.source.len() {
+            let what = || format!("extent {n} is said to lie at {}, outside the file", parsed.place(number));
+            findings.each("extents outside the file", what, parsed.table.place(n), touched(n));
+        }
+        Ok(())
+    })?;
+    let place = |_: u64, number: u64| (number != ABSENT).then(|| (parsed.place(number), parsed.stride()));
+    findings.overlapping(&parsed.table, &*request.watch, &place, &|n| n, &touched)?;
+    Ok(findings.finish())
+}

@@ -1,0 +1,100 @@
+//! The reader.
+//!
+//! Source: the head of `compressed_loop.h` of cloop, and files of create_compressed_fs looked at byte by byte.
+
+use super::MAGIC;
+use crate::blocks::{BlockMap, Entry, HostFile, Mapped, Place, Run, Table};
+use std::sync::{Arc, Mutex, PoisonError};
+use tintype_codec::deflate::Decompressor;
+use tintype_core::{Checksums, Error, Facts, Image, OpenRequest, Result};
+
+/// Where the numbers are.
+const NUMBERS: u64 = 128;
+/// Where the offsets are.
+pub(super) const OFFSETS: u64 = 136;
+/// The version there is, where others may stand.
+const VERSION: &[u8] = b"2.0";
+
+/// Blocks and where they are.
+pub(super) struct Parsed {
+    pub(super) block: u64,
+    pub(super) blocks: u64,
+    pub(super) table: Table,
+    pub(super) host: HostFile,
+    idle: Mutex<Vec<Decompressor>>,
+}
+
+pub(super) fn parse(request: &OpenRequest) -> Result<Parsed> {
+    let name = &request.entry.name;
+    let source = request.entry.source()?;
+    let wrong = |e: Error| e.in_path(name);
+    let mut head = [0; OFFSETS as usize];
+    if source.len() < OFFSETS {
+        return Err(wrong(Error::corrupt("is too short for a cloop")));
+    }
+    source.read_at(&mut head, 0).map_err(wrong)?;
+    let version = head.strip_prefix(MAGIC).and_then(|rest| rest.get(..3)).unwrap_or_default();
+    if version != VERSION {
+        let what = format!("cloop version {} is not known, only 2.0 is", String::from_utf8_lossy(version));
+        return Err(wrong(Error::unsupported(what)));
+    }
+    let number = |at: u64| {
+        let at = at as usize;
+        u64::from(u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]))
+    };
+    let (block, blocks) = (number(NUMBERS), number(NUMBERS + 4));
+    if block == 0 || !block.is_multiple_of(512) {
+        return Err(wrong(Error::corrupt(format!("blocks of {block} bytes are none")).at(NUMBERS)));
+    }
+    request.limits.allocate("a block", block).map_err(wrong)?;
+    let table = Table::new("the list of offsets", Arc::clone(source), name, OFFSETS, blocks + 1, Entry::Be64)?;
+    Ok(Parsed { block, blocks, table, host: HostFile::new(name, source), idle: Mutex::default() })
+}
+
+impl Parsed {
+    /// Where a block is stored, and how long that is.
+    pub(super) fn stored(&self, n: u64) -> Result<(u64, u64)> {
+        let (at, end) = (self.table.get(n)?, self.table.get(n + 1)?);
+        match end.checked_sub(at) {
+            Some(len) if len > 0 && end <= self.host.source.len() && len <= 2 * self.block + 4096 => Ok((at, len)),
+            _ => {
+                let what = format!("block {n} is said to lie at {at} to {end}");
+                Err(Error::corrupt(what).at(self.table.place(n)).in_path(&self.host.name))
+            }
+        }
+    }
+}
+
+impl BlockMap for Parsed {
+    fn run_at(&self, offset: u64) -> Result<Run> {
+        let n = offset / self.block;
+        let (at, stored) = self.stored(n)?;
+        let place = Place::Packed { file: 0, at, stored, block: n * self.block, plain: self.block };
+        Ok(Run::new((n + 1) * self.block - offset, place))
+    }
+
+    fn unpack(&self, stored: &[u8], out: &mut [u8]) -> Result<()> {
+        let lock = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = lock().pop();
+        let mut decoder = idle.unwrap_or_default();
+        let done = decoder.zlib(stored, out);
+        lock().push(decoder);
+        match done {
+            Ok(done) if done.written == out.len() => Ok(()),
+            Ok(done) => Err(Error::corrupt(format!("a block has {} bytes instead of {}", done.written, out.len()))),
+            Err(e) => Err(Error::corrupt("a block cannot be unpacked").because(e)),
+        }
+    }
+}
+
+pub(super) fn open(request: &OpenRequest) -> Result<Image> {
+    let parsed = parse(request)?;
+    let (block, len) = (parsed.block, parsed.block * parsed.blocks);
+    let host = parsed.host.clone();
+    let mut facts = Facts::default();
+    facts.fields.insert("block_size".into(), block.to_string());
+    let disk = Arc::new(Mapped::new(parsed, vec![host], len, block).with_facts(facts));
+    let image = Image::new("version 2.0", disk, vec![request.entry.name.clone()]);
+    // Every block is a zlib stream, with the Adler-32 of what is in it.
+    Ok(Image { compression: "zlib".into(), checksums: Checksums::Every, ..image })
+}
