@@ -67,6 +67,7 @@ mod tests {
         assert!(writer(&path).unwrap().unwrap().contains("virtual machine"));
         drop(machine);
         assert_eq!(writer(&path).unwrap(), None);
+        drop(reader);
         let other = open();
         hold(&other, libc::F_WRLCK, 0, 0);
         assert!(writer(&path).unwrap().is_some());

@@ -145,7 +145,8 @@ fn packing(compression: Option<&Compression>) -> Result<Option<Packing>> {
     })
 }
 
-const DEFAULT_ZLIB: Level = match Level::number(6) {
+/// In about half of the time of zlib's level 6 within half a percent of its size.
+const DEFAULT_ZLIB: Level = match Level::number(4) {
     Some(level) => level,
     None => Level::Best,
 };
