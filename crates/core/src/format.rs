@@ -43,6 +43,24 @@ pub struct Format {
     pub first_name: Option<fn(&str) -> String>,
 }
 
+impl Format {
+    /// A format that can do nothing and recognises nothing: a row begins with it, and says only what it can.
+    pub const NOTHING: Format = Format {
+        name: "",
+        title: "",
+        extensions: &[],
+        caps: Caps::NOTHING,
+        options: &[],
+        probe: |_| 0,
+        open: None,
+        create: None,
+        resume: None,
+        check: None,
+        losses: None,
+        first_name: None,
+    };
+}
+
 impl std::fmt::Debug for Format {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Format({})", self.name)
@@ -68,6 +86,20 @@ pub struct Caps {
     pub unknown_len: bool,
     /// Can be written to a stream (standard output): nothing is written twice or out of order.
     pub stream: bool,
+}
+
+impl Caps {
+    /// What a format can do of which nothing is known.
+    pub const NOTHING: Caps = Caps {
+        states: States::of(&[]),
+        case: false,
+        digests: &[],
+        compression: &[],
+        split: false,
+        backing: false,
+        unknown_len: false,
+        stream: false,
+    };
 }
 
 /// What a format may look at to recognise an entry.

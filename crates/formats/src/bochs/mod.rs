@@ -18,24 +18,11 @@ pub static FORMAT: Format = Format {
     name: "bochs",
     title: "Bochs growing disk",
     extensions: &["bochs"],
-    caps: Caps {
-        states: States::of(&[State::Data, State::Zero]),
-        case: false,
-        digests: &[],
-        compression: &[],
-        split: false,
-        backing: false,
-        unknown_len: false,
-        stream: false,
-    },
-    options: &[],
+    caps: Caps { states: States::of(&[State::Data, State::Zero]), ..Caps::NOTHING },
     probe,
     open: Some(read::open),
-    create: None,
-    resume: None,
     check: Some(check::check),
-    losses: None,
-    first_name: None,
+    ..Format::NOTHING
 };
 
 /// What the file begins with.

@@ -19,24 +19,11 @@ pub static FORMAT: Format = Format {
     name: "cloop",
     title: "cloop (compressed loop)",
     extensions: &["cloop"],
-    caps: Caps {
-        states: States::of(&[State::Data]),
-        case: false,
-        digests: &[],
-        compression: &[],
-        split: false,
-        backing: false,
-        unknown_len: false,
-        stream: false,
-    },
-    options: &[],
+    caps: Caps { states: States::of(&[State::Data]), ..Caps::NOTHING },
     probe,
     open: Some(read::open),
-    create: None,
-    resume: None,
     check: Some(check::check),
-    losses: None,
-    first_name: None,
+    ..Format::NOTHING
 };
 
 /// What the file begins with, up to the digits of the version.

@@ -39,9 +39,8 @@ pub static FORMAT: Format = Format {
         digests: &["md5", "sha1"],
         compression: &["none", "empty", "fast", "best", "zlib"],
         split: true,
-        backing: false,
         unknown_len: true,
-        stream: false,
+        ..Caps::NOTHING
     },
     options: &[plan::CHUNK],
     probe,
@@ -50,7 +49,7 @@ pub static FORMAT: Format = Format {
     resume: Some(resume::resume),
     check: Some(check::check),
     losses: Some(plan::losses),
-    first_name: None,
+    ..Format::NOTHING
 };
 
 fn probe(probe: &Probe<'_>) -> u8 {

@@ -22,22 +22,17 @@ pub static FORMAT: Format = Format {
     extensions: &["gz", "bgz", "bgzf"],
     caps: Caps {
         states: States::of(&[State::Data, State::Zero]),
-        case: false,
-        digests: &[],
         compression: &["none", "empty", "fast", "best", "gzip"],
-        split: false,
-        backing: false,
         unknown_len: true,
         stream: true,
+        ..Caps::NOTHING
     },
-    options: &[],
     probe,
     open: Some(read::open),
     create: Some(write::create),
     resume: Some(write::resume),
     check: Some(check::check),
-    losses: None,
-    first_name: None,
+    ..Format::NOTHING
 };
 
 fn probe(probe: &Probe<'_>) -> u8 {

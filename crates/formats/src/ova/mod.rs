@@ -27,13 +27,8 @@ pub static FORMAT: Format = Format {
     extensions: &["ova", "ovf"],
     caps: Caps {
         states: States::of(&[State::Data, State::Zero]),
-        case: false,
-        digests: &[],
         compression: &["fast", "best", "zlib"],
-        split: false,
-        backing: false,
-        unknown_len: false,
-        stream: false,
+        ..Caps::NOTHING
     },
     options: &[
         OptionSpec { name: "name", values: "NAME", default: "that of the file", help: "the name of the machine" },
@@ -43,10 +38,8 @@ pub static FORMAT: Format = Format {
     probe,
     open: Some(read::open),
     create: Some(write::create),
-    resume: None,
     check: Some(check::check),
-    losses: None,
-    first_name: None,
+    ..Format::NOTHING
 };
 
 fn probe(probe: &Probe<'_>) -> u8 {

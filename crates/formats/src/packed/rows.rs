@@ -9,24 +9,8 @@ const fn row(name: &'static str, title: &'static str, extensions: &'static [&'st
         name,
         title,
         extensions,
-        caps: Caps {
-            states: States::of(&[State::Data]),
-            case: false,
-            digests: &[],
-            compression: &[],
-            split: false,
-            backing: false,
-            unknown_len: false,
-            stream: false,
-        },
-        options: &[],
-        probe: |_| 0,
-        open: None,
-        create: None,
-        resume: None,
-        check: None,
-        losses: None,
-        first_name: None,
+        caps: Caps { states: States::of(&[State::Data]), ..Caps::NOTHING },
+        ..Format::NOTHING
     }
 }
 

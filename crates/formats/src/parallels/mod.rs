@@ -23,24 +23,13 @@ pub static FORMAT: Format = Format {
     name: "parallels",
     title: "Parallels disk",
     extensions: &["hds", "hdd"],
-    caps: Caps {
-        states: States::of(&[State::Data, State::Zero]),
-        case: false,
-        digests: &[],
-        compression: &["none"],
-        split: false,
-        backing: false,
-        unknown_len: false,
-        stream: false,
-    },
-    options: &[],
+    caps: Caps { states: States::of(&[State::Data, State::Zero]), compression: &["none"], ..Caps::NOTHING },
     probe,
     open: Some(bundle::open),
     create: Some(write::create),
-    resume: None,
     check: Some(check::check),
     losses: Some(write::losses),
-    first_name: None,
+    ..Format::NOTHING
 };
 
 fn probe(probe: &Probe<'_>) -> u8 {

@@ -19,24 +19,10 @@ pub static FORMAT: Format = Format {
     name: "qcow",
     title: "QCOW 1",
     extensions: &["qcow"],
-    caps: Caps {
-        states: States::of(&[State::Data, State::Zero]),
-        case: false,
-        digests: &[],
-        compression: &[],
-        split: false,
-        backing: false,
-        unknown_len: false,
-        stream: false,
-    },
-    options: &[],
+    caps: Caps { states: States::of(&[State::Data, State::Zero]), ..Caps::NOTHING },
     probe,
     open: Some(read::open),
-    create: None,
-    resume: None,
-    check: None,
-    losses: None,
-    first_name: None,
+    ..Format::NOTHING
 };
 
 fn probe(probe: &Probe<'_>) -> u8 {

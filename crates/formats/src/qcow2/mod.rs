@@ -29,22 +29,16 @@ pub static FORMAT: Format = Format {
     extensions: &["qcow2"],
     caps: Caps {
         states: States::of(&[State::Data, State::Zero]),
-        case: false,
-        digests: &[],
         compression: &["none", "fast", "best", "zlib", "zstd"],
-        split: false,
         backing: true,
-        unknown_len: false,
-        stream: false,
+        ..Caps::NOTHING
     },
     options: write::OPTIONS,
     probe,
     open: Some(open::open),
     create: Some(write::create),
-    resume: None,
     check: Some(check::check),
-    losses: None,
-    first_name: None,
+    ..Format::NOTHING
 };
 
 fn probe(probe: &Probe<'_>) -> u8 {

@@ -16,22 +16,16 @@ pub static FORMAT: Format = Format {
     extensions: &["img", "raw", "dd", "bin"],
     caps: Caps {
         states: States::of(&[State::Data, State::Zero]),
-        case: false,
-        digests: &[],
         compression: &["none"],
-        split: false,
-        backing: false,
         unknown_len: true,
         stream: true,
+        ..Caps::NOTHING
     },
-    options: &[],
     probe,
     open: Some(open),
     create: Some(create),
     resume: Some(resume),
-    check: None,
-    losses: None,
-    first_name: None,
+    ..Format::NOTHING
 };
 
 /// Units in which zeros are looked for: the smallest hole that common file systems make.

@@ -22,22 +22,15 @@ pub static FORMAT: Format = Format {
     extensions: &["simg"],
     caps: Caps {
         states: States::of(&[State::Data, State::Zero, State::Unused]),
-        case: false,
-        digests: &[],
         compression: &["none"],
-        split: false,
-        backing: false,
-        unknown_len: false,
-        stream: false,
+        ..Caps::NOTHING
     },
-    options: &[],
     probe,
     open: Some(read::open),
     create: Some(write::create),
-    resume: None,
     check: Some(check::check),
     losses: Some(write::losses),
-    first_name: None,
+    ..Format::NOTHING
 };
 
 fn probe(probe: &Probe<'_>) -> u8 {

@@ -19,22 +19,17 @@ pub static FORMAT: Format = Format {
     extensions: &["001"],
     caps: Caps {
         states: States::of(&[State::Data, State::Zero]),
-        case: false,
-        digests: &[],
         compression: &["none"],
         split: true,
-        backing: false,
         unknown_len: true,
-        stream: false,
+        ..Caps::NOTHING
     },
-    options: &[],
     probe,
     open: Some(read::open),
     create: Some(write::create),
     resume: Some(write::resume),
-    check: None,
-    losses: None,
     first_name: Some(first_name),
+    ..Format::NOTHING
 };
 
 /// The name decides, and it is weak evidence: every format with a magic number comes first, only plain raw after.

@@ -29,16 +29,7 @@ pub static FORMAT: Format = Format {
     name: "vhdx",
     title: "VHDX (Hyper-V)",
     extensions: &["vhdx", "avhdx"],
-    caps: Caps {
-        states: States::of(&[State::Data, State::Zero]),
-        case: false,
-        digests: &[],
-        compression: &["none"],
-        split: false,
-        backing: false,
-        unknown_len: false,
-        stream: false,
-    },
+    caps: Caps { states: States::of(&[State::Data, State::Zero]), compression: &["none"], ..Caps::NOTHING },
     options: &[
         OptionSpec {
             name: "subformat",
@@ -62,10 +53,9 @@ pub static FORMAT: Format = Format {
     probe,
     open: Some(read::open),
     create: Some(write::create),
-    resume: None,
     check: Some(check::check),
     losses: Some(write::losses),
-    first_name: None,
+    ..Format::NOTHING
 };
 
 fn probe(probe: &Probe<'_>) -> u8 {

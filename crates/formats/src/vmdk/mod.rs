@@ -41,13 +41,10 @@ pub static FORMAT: Format = Format {
     extensions: &["vmdk"],
     caps: Caps {
         states: States::of(&[State::Data, State::Zero]),
-        case: false,
-        digests: &[],
         compression: &["none", "fast", "best", "zlib"],
-        split: false,
         backing: true,
-        unknown_len: false,
         stream: true,
+        ..Caps::NOTHING
     },
     options: &[
         OptionSpec {
@@ -73,10 +70,8 @@ pub static FORMAT: Format = Format {
     probe,
     open: Some(read::open),
     create: Some(create::create),
-    resume: None,
     check: Some(check::check),
-    losses: None,
-    first_name: None,
+    ..Format::NOTHING
 };
 
 fn probe(probe: &Probe<'_>) -> u8 {

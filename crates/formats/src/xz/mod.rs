@@ -16,24 +16,11 @@ pub static FORMAT: Format = Format {
     name: "xz",
     title: "raw in xz",
     extensions: &["xz"],
-    caps: Caps {
-        states: States::of(&[State::Data]),
-        case: false,
-        digests: &[],
-        compression: &[],
-        split: false,
-        backing: false,
-        unknown_len: false,
-        stream: false,
-    },
-    options: &[],
+    caps: Caps { states: States::of(&[State::Data]), ..Caps::NOTHING },
     probe,
     open: Some(read::open),
-    create: None,
-    resume: None,
     check: Some(read::check),
-    losses: None,
-    first_name: None,
+    ..Format::NOTHING
 };
 
 fn probe(probe: &Probe<'_>) -> u8 {

@@ -17,24 +17,10 @@ pub static FORMAT: Format = Format {
     name: "zip",
     title: "raw in a zip archive",
     extensions: &["zip", "imz"],
-    caps: Caps {
-        states: States::of(&[State::Data]),
-        case: false,
-        digests: &[],
-        compression: &[],
-        split: false,
-        backing: false,
-        unknown_len: false,
-        stream: false,
-    },
-    options: &[],
+    caps: Caps { states: States::of(&[State::Data]), ..Caps::NOTHING },
     probe,
     open: Some(read::open),
-    create: None,
-    resume: None,
-    check: None,
-    losses: None,
-    first_name: None,
+    ..Format::NOTHING
 };
 
 /// Other formats are zip archives too, and surer of it than this one.
