@@ -52,27 +52,23 @@ fn no_flipped_bit_passes_here_only() {
     let scratch = Scratch::new();
     let (disk, image) = (scratch.join("d.raw"), scratch.join("t.E01"));
     std::fs::write(&disk, vec![7; 32 << 10]).unwrap();
-    for compression in ["fast", "best"] {
-        ours(&[&"image", &disk, &image, &"--compression", &compression, &"--force"]).ok();
-        let good = read(&image);
-        let place = |name: &[u8]| good.windows(name.len()).position(|w| w == name).unwrap();
-        let chunks = place(b"sectors\0") + 76..place(b"table\0");
-        let (mut passed, mut tried) = (0, 0);
-        for at in chunks {
-            for bit in 0..8 {
-                let mut bytes = good.clone();
-                bytes[at] ^= 1 << bit;
-                std::fs::write(&image, &bytes).unwrap();
-                tried += 1;
-                if ours(&[&"verify", &image, &"-q"]).run().code() == Some(0) {
-                    passed += 1;
-                    let said = tool("ewfverify", &[&"-q", &image]).run();
-                    assert!(said.code() == Some(0), "{compression}: bit {bit} of byte {at}: {said}");
-                }
-            }
+    ours(&[&"image", &disk, &image]).ok();
+    let good = read(&image);
+    let place = |name: &[u8]| good.windows(name.len()).position(|w| w == name).unwrap();
+    let bits = place(b"sectors\0") * 8 + 76 * 8..place(b"table\0") * 8;
+    let (mut passed, mut tried) = (0, 0);
+    for at in bits.step_by(3) {
+        let mut bytes = good.clone();
+        bytes[at / 8] ^= 1 << (at % 8);
+        std::fs::write(&image, &bytes).unwrap();
+        tried += 1;
+        if ours(&[&"verify", &image, &"-q"]).run().code() == Some(0) {
+            passed += 1;
+            let said = tool("ewfverify", &[&"-q", &image]).run();
+            assert!(said.code() == Some(0), "bit {at}: {said}");
         }
-        assert!(passed < tried / 2, "{passed} of {tried} flipped bits passed");
     }
+    assert!(passed < tried / 2, "{passed} of {tried} flipped bits passed");
 }
 
 fn ours_in_every_chunk_size() {
