@@ -12,7 +12,7 @@ use super::{Fate, Pass};
 use crate::pipeline::is_zero;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tintype_core::mapfile::Heading;
@@ -23,6 +23,11 @@ const WAITING: usize = 16;
 
 /// Runs of zeros are looked for in pieces of this size: shorter holes are not worth an extent of their own.
 const GRAIN: u64 = 64 << 10;
+
+/// Reads shorter than this wait so long for others, unless so many come in that time: the writer is not woken for each of a thousand a second.
+const SHORT: usize = 64 << 10;
+const GATHERING: Duration = Duration::from_millis(5);
+const MANY: usize = WAITING / 2;
 
 /// How many commits may be overdue before writing waits for the target.
 const OVERDUE: u32 = 4;
@@ -204,10 +209,22 @@ struct Writer {
 impl Writer {
     fn run(&mut self, orders: &Receiver<Order>, back: &SyncSender<Aligned>) -> Result<()> {
         let mut handed = Instant::now();
+        let mut short = 0;
         loop {
-            match orders.recv_timeout(self.every.saturating_sub(handed.elapsed()).max(Duration::from_millis(1))) {
+            let order = match orders.try_recv() {
+                Err(TryRecvError::Empty) if (1..MANY).contains(&std::mem::take(&mut short)) => {
+                    std::thread::sleep(GATHERING);
+                    continue;
+                }
+                Err(_) => {
+                    orders.recv_timeout(self.every.saturating_sub(handed.elapsed()).max(Duration::from_millis(1)))
+                }
+                Ok(order) => Ok(order),
+            };
+            match order {
                 Ok(Order::Write(buffer, range, fate)) => {
                     let len = (range.end - range.start) as usize;
+                    short += if len < SHORT { 1 } else { MANY };
                     self.write(&buffer[..len], range.start)?;
                     if let Some(fate) = fate {
                         self.batch.marks.set(range, fate);
