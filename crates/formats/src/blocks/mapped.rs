@@ -70,7 +70,9 @@ impl<M: BlockMap> Mapped<M> {
         if let Place::At(at) = run.place {
             let there = self.file.source.len().saturating_sub(at);
             if there == 0 {
-                self.file.holds(&format!("what is at {offset} of the disk"), at, 1)?;
+                let has = self.file.source.len();
+                let what = format!("the bytes at {offset} of the disk lie at {at}, outside the file, which has {has}");
+                return Err(Error::corrupt(what).at(at).in_path(&self.file.name));
             }
             len = len.min(there);
         }
@@ -131,7 +133,7 @@ impl<M: BlockMap> Mapped<M> {
             if done == buf.len() {
                 break;
             }
-            run = self.run_at(offset + done as u64, end - at - len)?;
+            run = self.run_at(offset + done as u64, end - at - len).map_err(|e| after(e, done))?;
         }
         Ok(done)
     }
@@ -217,7 +219,7 @@ impl<M: BlockMap> Source for Mapped<M> {
         while done < buf.len() {
             let at = offset + done as u64;
             let rest = &mut buf[done..];
-            let run = self.run_at(at, rest.len() as u64)?;
+            let run = self.run_at(at, rest.len() as u64).map_err(|e| after(e, done))?;
             let len = run.len.min(rest.len() as u64) as usize;
             let part = &mut rest[..len];
             let read = match run.place {

@@ -39,10 +39,10 @@ mod unpack;
 mod windows;
 mod zeros;
 
-pub(crate) use backing::backing;
+pub(crate) use backing::{Candidate, LONGEST_NAME, backing, backing_name, parent};
 pub(crate) use bits::Bits;
 pub(crate) use cipher::{Cipher, Numbered};
-pub(crate) use findings::Findings;
+pub(crate) use findings::{Findings, share};
 pub(crate) use host::{HostFile, holds, read};
 pub(crate) use levels::{Levels, Meaning, Step};
 pub(crate) use mapped::Mapped;

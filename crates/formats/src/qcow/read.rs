@@ -2,8 +2,8 @@
 
 use super::MAGIC;
 use crate::blocks::{
-    Cipher, Coding, Entry, HostFile, Levels, Mapped, Meaning, Numbered, Packed, Place, Tables, Unpacked, backing, be32,
-    be64, read,
+    Cipher, Coding, Entry, HostFile, Levels, Mapped, Meaning, Numbered, Packed, Place, Tables, Unpacked, backing,
+    backing_name, be32, be64, read,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use tintype_core::{Error, Facts, Image, OpenRequest, Result, Source};
 
 const HEADER: usize = 48;
 const COMPRESSED: u64 = 1 << 63;
-const LONGEST_NAME: u32 = 1023;
 
 struct Header {
     cluster_bits: u32,
@@ -40,7 +39,10 @@ impl Header {
                 1 => true,
                 other => return Err(Error::unsupported(format!("clusters encrypted in way {other}")).at(36)),
             },
-            backing: name(file, be64(&fixed, 8), be32(&fixed, 16))?,
+            backing: match (be64(&fixed, 8), be32(&fixed, 16)) {
+                (0, _) | (_, 0) => None,
+                (at, len) => Some(backing_name(file, at, len)?),
+            },
         };
         if !(9..=16).contains(&header.cluster_bits) || !(6..=13).contains(&header.l2_bits) {
             let what =
@@ -96,19 +98,6 @@ impl Meaning for Entries {
     fn unpack(&self, _packed: &Packed, stored: &[u8], out: &mut [u8]) -> Result<Unpacked> {
         Coding::Deflate.decode_all(stored, out)
     }
-}
-
-fn name(file: &dyn Source, at: u64, len: u32) -> Result<Option<String>> {
-    if at == 0 || len == 0 {
-        return Ok(None);
-    }
-    if len > LONGEST_NAME {
-        return Err(Error::corrupt(format!("the name of the backing file has {len} bytes")).at(16));
-    }
-    let mut name = vec![0; len as usize];
-    read(file, "the name of the backing file", &mut name, at)?;
-    let text = String::from_utf8(name).map_err(|_| Error::unsupported("the name of the backing file is no UTF-8"));
-    text.map(Some)
 }
 
 pub(super) fn open(request: &OpenRequest) -> Result<Image> {

@@ -1,6 +1,6 @@
 //! The header, and what entries of tables mean.
 
-use crate::blocks::{Meaning, Place, holds, read};
+use crate::blocks::{Meaning, Place, backing_name, holds, read};
 use tintype_core::{Error, Result, Source};
 
 /// Bytes of a sector: lengths of disks are whole numbers of them.
@@ -9,7 +9,6 @@ const SECTOR: u64 = 512;
 pub(super) const MAGIC: [u8; 4] = *b"QED\0";
 /// Bytes of the header.
 pub(super) const HEADER: usize = 64;
-const LONGEST_NAME: u32 = 1023;
 
 // Features.
 pub(super) const BACKING: u64 = 1;
@@ -93,12 +92,10 @@ impl Header {
 
     fn name(&self, file: &dyn Source, at: u32, len: u32) -> Result<String> {
         let end = u64::from(at) + u64::from(len);
-        if len == 0 || len > LONGEST_NAME || end > self.header.max(1) * self.cluster {
+        if len == 0 || end > self.header.max(1) * self.cluster {
             return Err(Error::corrupt("the name of the backing file lies outside the header").at(56));
         }
-        let mut name = vec![0; len as usize];
-        read(file, "the name of the backing file", &mut name, at.into())?;
-        String::from_utf8(name).map_err(|_| Error::unsupported("the name of the backing file is no UTF-8"))
+        backing_name(file, at.into(), len)
     }
 
     /// Entries of a table.
