@@ -27,9 +27,9 @@ impl Target {
     }
 }
 
-/// What a subcluster of the disk holds, beside what lies below.
+/// What a grain of the disk holds, beside what lies below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Subcluster {
+pub(super) enum Grain {
     /// What lies below, or zeros without that.
     Same,
     /// Zeros over something else.
@@ -49,9 +49,9 @@ impl Judge {
     }
 
     /// What `bytes` at `offset` are; `zero` if they are known to be zeros.
-    pub(super) fn subcluster(&mut self, bytes: &[u8], offset: u64, zero: bool) -> Result<Subcluster> {
+    pub(super) fn grain(&mut self, bytes: &[u8], offset: u64, zero: bool) -> Result<Grain> {
         let Some(backing) = &self.target.backing else {
-            return Ok(if zero { Subcluster::Same } else { Subcluster::Data });
+            return Ok(if zero { Grain::Same } else { Grain::Data });
         };
         let held = backing.len().saturating_sub(offset).min(bytes.len() as u64) as usize;
         let blank = held == 0 || {
@@ -68,10 +68,10 @@ impl Judge {
             }
         };
         Ok(match (same, zero) {
-            (true, _) => Subcluster::Same,
+            (true, _) => Grain::Same,
             // The second version has no way to say it.
-            (false, true) if self.target.version > 2 => Subcluster::Zero,
-            (false, _) => Subcluster::Data,
+            (false, true) if self.target.version > 2 => Grain::Zero,
+            (false, _) => Grain::Data,
         })
     }
 }
@@ -117,18 +117,18 @@ impl InPlace {
 
     fn look(&mut self, plain: &[u8], offset: u64, marks: &[Extent]) -> Result<()> {
         let geometry = self.target.geometry;
-        let (cluster, subcluster) = (geometry.cluster() as usize, geometry.subcluster() as usize);
+        let (cluster, grain) = (geometry.cluster() as usize, geometry.grain() as usize);
         let mut known = Known::new(marks);
         self.masks.clear();
         for (i, bytes) in plain.chunks(cluster).enumerate() {
             let start = offset + (i * cluster) as u64;
             let mut mask = (0, 0);
-            for (j, bytes) in bytes.chunks(subcluster).enumerate() {
-                let at = start + (j * subcluster) as u64;
-                match self.judge.subcluster(bytes, at, known.zero(at, at + bytes.len() as u64))? {
-                    Subcluster::Same => {}
-                    Subcluster::Zero => mask.1 |= 1 << j,
-                    Subcluster::Data => mask.0 |= 1 << j,
+            for (j, bytes) in bytes.chunks(grain).enumerate() {
+                let at = start + (j * grain) as u64;
+                match self.judge.grain(bytes, at, known.zero(at, at + bytes.len() as u64))? {
+                    Grain::Same => {}
+                    Grain::Zero => mask.1 |= 1 << j,
+                    Grain::Data => mask.0 |= 1 << j,
                 }
             }
             self.masks.push(mask);
@@ -149,14 +149,14 @@ impl Encoder for InPlace {
     fn encode(&mut self, plain: &[u8], offset: u64, marks: &[Extent], out: &mut Coded) -> Result<()> {
         self.look(plain, offset, marks)?;
         let geometry = self.target.geometry;
-        let (cluster, subcluster) = (geometry.cluster(), geometry.subcluster());
+        let (cluster, grain) = (geometry.cluster(), geometry.grain());
         let needed = self.masks.iter().filter(|(data, _)| *data != 0).count() as u64;
         let mut own = match self.target.area {
             None if needed > 0 => self.target.take(needed),
             _ => 0,
         };
         let mut stretch: Option<Stretch> = None;
-        let all = u32::MAX >> (32 - (cluster / subcluster).min(SUBCLUSTERS) as u32);
+        let all = u32::MAX >> (32 - (cluster / grain).min(SUBCLUSTERS) as u32);
         for (i, (data, zeros)) in self.masks.iter().enumerate() {
             let start = i * cluster as usize;
             let host = match self.target.area {
@@ -178,11 +178,9 @@ impl Encoder for InPlace {
                 _ => *data,
             };
             for j in (0..SUBCLUSTERS as usize).filter(|j| written >> j & 1 != 0) {
-                let from = start + j * subcluster as usize;
-                let to = (from + subcluster as usize).min(plain.len());
-                let Some(host) = host.map(|host| host + (j as u64) * subcluster).filter(|_| from < to) else {
-                    continue;
-                };
+                let from = start + j * grain as usize;
+                let to = (from + grain as usize).min(plain.len());
+                let Some(host) = host.map(|host| host + (j as u64) * grain).filter(|_| from < to) else { continue };
                 match &mut stretch {
                     Some(s) if s.to == from && s.host + (from - s.from) as u64 == host => s.to = to,
                     other => {
@@ -261,7 +259,7 @@ impl Encoder for Compressing {
         let mut known = Known::new(marks);
         for (i, mut bytes) in plain.chunks(cluster).enumerate() {
             let at = offset + (i * cluster) as u64;
-            let subcluster = self.judge.subcluster(bytes, at, known.zero(at, at + bytes.len() as u64))?;
+            let grain = self.judge.grain(bytes, at, known.zero(at, at + bytes.len() as u64))?;
             if bytes.len() < cluster {
                 // The last cluster is compressed whole, with zeros behind the end of the disk.
                 self.last.clear();
@@ -269,11 +267,11 @@ impl Encoder for Compressing {
                 self.last.resize(cluster, 0);
                 bytes = &self.last;
             }
-            let (kind, len) = match subcluster {
-                Subcluster::Same => (Kind::Same, 0),
-                Subcluster::Zero => (Kind::Zero, 0),
-                Subcluster::Data if tintype_codec::looks_incompressible(bytes) => (Kind::Plain, 0),
-                Subcluster::Data => match self.pack.pack(bytes, cluster - 1, &mut out.bytes)? {
+            let (kind, len) = match grain {
+                Grain::Same => (Kind::Same, 0),
+                Grain::Zero => (Kind::Zero, 0),
+                Grain::Data if tintype_codec::looks_incompressible(bytes) => (Kind::Plain, 0),
+                Grain::Data => match self.pack.pack(bytes, cluster - 1, &mut out.bytes)? {
                     Some(len) => (Kind::Packed, len),
                     None => (Kind::Plain, 0),
                 },
