@@ -5,7 +5,7 @@ use super::shelf::{Key, Shelf};
 use super::{BlockMap, HostFile, Packed, Unpacked};
 use std::sync::{Arc, Mutex, PoisonError};
 use tintype_codec::{deflate, zstd};
-use tintype_core::{Error, Result};
+use tintype_core::{Care, Error, Result};
 
 /// The unpacked blocks of all images.
 static BLOCKS: Shelf<Arc<[u8]>> = Shelf::new(16 << 20);
@@ -34,6 +34,7 @@ impl<T> Tools<T> {
 }
 
 static ZLIB: Tools<deflate::Decompressor> = Tools::new();
+static EXACT: Tools<deflate::Decompressor> = Tools::new();
 static ZSTD: Tools<zstd::Decompressor> = Tools::new();
 
 /// How blocks are packed.
@@ -43,11 +44,21 @@ pub(crate) enum Coding {
     Deflate,
     /// Deflate with a header and a checksum.
     Zlib,
+    /// The same, and what other programs refuse is refused.
+    ExactZlib,
     /// A frame of zstd.
     Zstd,
 }
 
 impl Coding {
+    /// Zlib, for images that are opened for this.
+    pub(crate) fn zlib(care: Care) -> Self {
+        match care {
+            Care::Read => Coding::Zlib,
+            Care::Prove => Coding::ExactZlib,
+        }
+    }
+
     /// Decodes what stands at the start of `stored` into `out`: the bytes that it had. `Corrupt` if it has more.
     pub(crate) fn decode(self, stored: &[u8], out: &mut [u8]) -> Result<usize> {
         let broken = |e: tintype_codec::Error| Error::corrupt("a compressed block cannot be unpacked").because(e);
@@ -57,12 +68,16 @@ impl Coding {
             ZSTD.put(decoder);
             return written.map_err(broken);
         }
-        let mut decoder = ZLIB.take(|| Ok(deflate::Decompressor::new()))?;
+        let (tools, make): (_, fn() -> deflate::Decompressor) = match self {
+            Coding::ExactZlib => (&EXACT, deflate::Decompressor::exact),
+            _ => (&ZLIB, deflate::Decompressor::new),
+        };
+        let mut decoder = tools.take(|| Ok(make()))?;
         let progress = match self {
             Coding::Deflate => decoder.raw(stored, out),
             _ => decoder.zlib(stored, out),
         };
-        ZLIB.put(decoder);
+        tools.put(decoder);
         Ok(progress.map_err(broken)?.written)
     }
 

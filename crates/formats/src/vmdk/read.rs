@@ -266,7 +266,8 @@ impl Loading<'_> {
         let facts = facts(&descriptor, &parts, below.as_ref().map(|(name, _)| &name[..]));
         Ok(Loaded {
             descriptor,
-            disk: Disk::new(&parts, len, below.as_ref().map(|(_, disk)| disk), facts).map_err(|e| e.in_path(own))?,
+            disk: Disk::new(&parts, len, below.as_ref().map(|(_, disk)| disk), facts, request.care)
+                .map_err(|e| e.in_path(own))?,
             parts,
             files,
             warnings,
