@@ -29,6 +29,7 @@ pub(crate) use bits::Bits;
 pub(crate) use findings::Findings;
 pub(crate) use host::Side;
 pub(crate) use mapped::{BlockMap, HostFile, Mapped, Place, Run};
+pub(crate) use overlap::overlaps;
 pub(crate) use padding::{padded, padding};
 pub(crate) use sink::BlockSink;
 pub(crate) use space::{Placement, Slots, Space};
