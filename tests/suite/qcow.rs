@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tintype_core::testing::{MemoryOutlet, Model, Seen, Sweep};
+use tintype_core::testing::{MemoryOutlet, Model, Sweep};
 use tintype_core::{Extent, Secrets, State};
 use tintype_tests::qemu::{Verdict, assert_zeros_agree, our_verdict, qemu_img, qemu_io};
 use tintype_tests::{Layout, Need::*, Scratch, assert_same, ours, python, read, sample, sample_file, tool};
@@ -203,7 +203,6 @@ fn damage_ends_in_an_error_or_in_what_was_there() {
             assert!(seen.is_told() && seen.wrong.is_none(), "{words:?} {seen:?}");
         }
         let seen = sweep.flips(sweep.places(499));
-        let silent: Vec<&Seen> = seen.iter().filter(|s| s.is_silent() && !sweep.is_payload(s.damage.at())).collect();
-        println!("{words:?} {}: {silent:?}", silent.len());
+        println!("{words:?} {:?}", sweep.silent(&seen));
     }
 }

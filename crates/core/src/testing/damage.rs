@@ -12,7 +12,7 @@
 //! for seen in sweep.cuts(37) {
 //!     assert!(seen.wrong.is_none(), "{seen:?}");
 //! }
-//! // Every byte of headers and tables and every 61st byte of blocks. What changes the disk is told, but for the bytes of blocks
+//! // Every byte of headers and tables and every 61st byte of blocks and of empty parts of tables. What changes the disk is told, but for the bytes of blocks
 //! // themselves, that nothing proves.
 //! let seen = sweep.flips(sweep.places(61));
 //! assert_eq!(sweep.silent(&seen), []);
@@ -38,8 +38,8 @@ use std::time::Duration;
 const LONGEST: Duration = Duration::from_secs(10);
 /// Extents that are asked for at most; nobody waits for all of a disk that has become huge.
 const EXTENTS: usize = 4096;
-/// Damages that are listed when they are too many.
-const TOLD: usize = 20;
+/// A byte with so many zeros on both sides is in a long run of them.
+const ZEROS: usize = 24;
 
 /// One damage to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,13 +208,19 @@ impl Sweep {
         self.payload.get(next).is_some_and(|range| range.start <= at)
     }
 
-    /// Every byte of the file that is no payload, and every `step`-th of those that are.
+    /// Every byte of the file that matters, and every `step`-th of payload and of long runs of zeros, which are tables that are mostly
+    /// empty.
     pub fn places(&self, step: usize) -> Vec<u64> {
+        let good = self.trial.good();
+        let blank = |at: usize| {
+            let near = &good[at.saturating_sub(ZEROS)..good.len().min(at + ZEROS)];
+            near.iter().all(|b| *b == 0)
+        };
         let mut n = 0;
         let mut due = |at: &u64| {
-            let payload = self.is_payload(*at);
-            n += usize::from(payload);
-            !payload || n % step == 1 % step
+            let some = self.is_payload(*at) || blank(*at as usize);
+            n += usize::from(some);
+            !some || n % step == 1 % step
         };
         (0..self.len()).filter(|at| due(at)).collect()
     }
@@ -253,10 +259,10 @@ impl Sweep {
         all.collect()
     }
 
-    /// The damages among these that changed the disk without a word, but for those to its very bytes; the first few of them.
+    /// The damages among these that changed the disk without a word, but for those to its very bytes.
     pub fn silent(&self, seen: &[Seen]) -> Vec<Damage> {
         let silent = seen.iter().filter(|s| s.is_silent() && !self.is_payload(s.damage.at()));
-        silent.take(TOLD).map(|s| s.damage.clone()).collect()
+        silent.map(|s| s.damage.clone()).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use super::read::open;
 use super::write::{OPTIONS, create};
 use std::sync::Arc;
 use tintype_core::testing::{
-    MemoryOutlet, Model, Sweep, check_source, check_writer, create_request, feed_model, open_request,
+    Damage, MemoryOutlet, Model, Sweep, check_source, check_writer, create_request, feed_model, open_request,
 };
 use tintype_core::{Backing, CreateRequest, Extent, Finding, Image, Kind, Options, Piece, PieceBody, Seal, State};
 
@@ -130,7 +130,7 @@ fn an_overlay_holds_what_differs() {
             assert_eq!(findings(&outlet, "top.qed"), []);
             check_source(&*image.disk, &whole(top.clone()));
             assert_eq!((image.chain.len(), image.chain[0].format), (1, "raw"));
-            let most = if words.contains(&"cluster_size=1MiB") { 9 << 20 } else { top_len as u64 * 3 / 4 + (2 << 20) };
+            let most = if words.contains(&"cluster_size=1MiB") { 13 << 20 } else { top_len as u64 * 3 / 4 + (2 << 20) };
             assert!(written < most, "{words:?}: {written} of {top_len}");
         }
     }
@@ -216,15 +216,13 @@ fn the_row_is_found_by_content() {
 /// An image with data, zeros, and zeros over something, and the same without anything below.
 fn sweeps() -> [Sweep; 2] {
     let words = ["cluster_size=4096", "table_size=1"];
-    // Two L2 tables.
-    let mut top = model((2 << 20) + 70_656, 21);
+    let mut top = model(300_032, 21);
     let (_, outlet) = round(&top, &words);
     let alone = Sweep::new(&FORMAT, &outlet, "d.qed", &top);
-    let base = model(700_000, 22);
-    top.bytes.truncate(600_064);
+    let base = model(250_000, 22);
     top.bytes[..100_000].copy_from_slice(&base.bytes[..100_000]);
-    top.bytes[200_000..300_000].fill(0);
-    top.runs = vec![Extent::new(0, 600_064, State::Data)];
+    top.bytes[120_000..200_000].fill(0);
+    top.runs = vec![Extent::new(0, 300_032, State::Data)];
     outlet.insert("base.img", base.bytes.clone());
     let mut request = create_request(outlet.clone(), "top.qed", &top);
     request.options = options(&words);
@@ -245,7 +243,12 @@ fn a_file_that_was_cut_off_never_gives_other_bytes() {
 #[test]
 fn every_byte_of_the_tables_may_be_wrong() {
     for sweep in sweeps() {
-        let seen = sweep.flips(sweep.places(997));
-        println!("{:?}", sweep.silent(&seen));
+        let seen = sweep.flips(sweep.places(199));
+        for damage in sweep.silent(&seen) {
+            let Damage::Flip { at, bits } = damage else { panic!("{damage:?}") };
+            // The length of the disk; that it stands on something; a cluster that is zeros instead of absent. QEMU cannot know either.
+            let unknowable = (48..56).contains(&at) || at == 16 || (at >= 4096 && at % 8 == 0 && bits == 1);
+            assert!(unknowable, "{damage:?}");
+        }
     }
 }
