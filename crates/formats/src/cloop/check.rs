@@ -16,7 +16,7 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
         match parsed.stored(n) {
             Ok((at, _)) if at < first => {
                 let what = || format!("block {n} is said to lie at {at}, over the list of offsets");
-                findings.each("blocks over the list of offsets", what, parsed.table.place(n), touched);
+                findings.each("blocks over the list of offsets", what, parsed.table.place(n), Some(touched));
             }
             Ok(_) => {}
             Err(e) if e.kind() == Kind::Corrupt => {
@@ -24,7 +24,7 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
                     "blocks out of order or outside the file",
                     || e.what().to_owned(),
                     OFFSETS + 8 * n,
-                    touched,
+                    Some(touched),
                 );
             }
             Err(e) => return Err(e),

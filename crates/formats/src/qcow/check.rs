@@ -1,8 +1,7 @@
 //! Checking the structure: everything that the tables refer to lies inside the file, and nothing over something else.
 
-use super::layout::{HEADER, Header, decode};
-use crate::blocks::overlaps;
-use crate::clusters::{Cluster, Findings, nonzero};
+use super::layout::{Entries, HEADER, Header};
+use crate::blocks::{Entry, Findings, Meaning, Packed, Place, nonzero, overlaps};
 use std::collections::HashSet;
 use std::sync::Arc;
 use tintype_core::{Error, Finding, OpenRequest, Result, Source};
@@ -11,8 +10,6 @@ use tintype_core::{Error, Finding, OpenRequest, Result, Source};
 const TABLES: usize = 2 << 20;
 /// Most overlaps that are looked for.
 const OVERLAPS: usize = 1 << 16;
-/// L2 tables begin at multiples of this.
-const ALIGNMENT: u64 = 8;
 
 /// Something that lies in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,17 +74,19 @@ fn run(file: &dyn Source, name: &str) -> Result<Vec<Finding>> {
     let header = Header::read(file)?;
     let mut findings = Findings::new(name);
     walk(file, &header, &mut |_, _, _| {}, &mut |thing, what, at| {
-        findings.damage(format!("{} {what}", thing.name(&header)), at, thing.touches(&header));
+        let what = || format!("{} {what}", thing.name(&header));
+        findings.each("entries that lead where nothing can be", what, at, thing.touches(&header));
     })?;
     let list = |take: &mut dyn FnMut(u64, u64, u64)| {
         walk(file, &header, &mut |thing, at, len| take(thing.number(), at, len), &mut |_, _, _| {})
     };
     overlaps(OVERLAPS, &list, &mut |a, b, at| {
         let (first, second) = (Thing::of(a), Thing::of(b));
-        let what = format!("{} and {} lie over each other at {at}", first.name(&header), second.name(&header));
-        findings.damage(what, at, second.touches(&header).or(first.touches(&header)));
+        let what = || format!("{} and {} lie over each other at {at}", first.name(&header), second.name(&header));
+        let touches = second.touches(&header).or(first.touches(&header));
+        findings.each("things that lie over each other", what, at, touches);
     })?;
-    Ok(findings.done())
+    Ok(findings.finish())
 }
 
 /// Calls `each` with everything that lies in the file, where, and how long it is; `wrong` with what cannot be, what is wrong with it,
@@ -104,11 +103,11 @@ fn walk(
     }
     let (l1, l2, cluster) = (header.l1_entries() * 8, header.l2_entries() * 8, header.cluster());
     each(Thing::L1, header.l1_offset, l1);
-    let leaves = |at: u64, len: u64| at.checked_add(len).is_none_or(|end| end > file.len());
+    let entries = Entries { cluster_bits: header.cluster_bits };
     let mut tables = HashSet::new();
-    nonzero(file, header.l1_offset, l1, 8, &mut |index, table, _| {
+    nonzero(file, header.l1_offset, l1, Entry::Be64, &mut |index, table, _| {
         let (thing, said) = (Thing::L2(index), header.l1_offset + index * 8);
-        if !table.is_multiple_of(ALIGNMENT) || leaves(table, l2) {
+        if entries.table(index, table).is_err() || leaves(file, table, l2) {
             wrong(thing, format!("lies at {table}, where none can be"), said);
             return Ok(());
         }
@@ -120,25 +119,26 @@ fn walk(
         if tables.len() > TABLES {
             return Err(Error::limit("more L2 tables than can be checked"));
         }
-        nonzero(file, table, l2, 8, &mut |place, entry, _| {
-            let (number, said) = (index * header.l2_entries() + place, table + place * 8);
-            let thing = Thing::Cluster(number);
-            let (at, len) = match decode(header.cluster_bits, entry) {
-                Err(what) => {
-                    wrong(thing, what.into(), said);
-                    return Ok(());
-                }
+        nonzero(file, table, l2, Entry::Be64, &mut |place, entry, _| {
+            let number = index * header.l2_entries() + place;
+            let (thing, said) = (Thing::Cluster(number), table + place * 8);
+            let (at, len) = match entries.block(number * cluster, entry) {
                 // Of the last cluster only what belongs to the disk is needed.
-                Ok(Cluster::At(host)) => (host, header.size.saturating_sub(number * cluster).min(cluster)),
-                Ok(Cluster::Packed { offset, len }) => (offset, len),
-                Ok(Cluster::Absent | Cluster::Zero) => return Ok(()),
+                Ok(Place::At(host)) => (host, header.size.saturating_sub(number * cluster).min(cluster)),
+                Ok(Place::Packed(Packed { at, stored, .. })) => (at, stored),
+                Ok(_) => return Ok(()),
+                Err(_) => (entry, u64::MAX),
             };
             match len {
                 0 => wrong(thing, "has no bytes".into(), said),
-                _ if leaves(at, len) => wrong(thing, format!("lies at {at}, where none can be"), said),
+                _ if leaves(file, at, len) => wrong(thing, format!("lies at {at}, where none can be"), said),
                 _ => each(thing, at, len),
             }
             Ok(())
         })
     })
+}
+
+fn leaves(file: &dyn Source, at: u64, len: u64) -> bool {
+    at.checked_add(len).is_none_or(|end| end > file.len())
 }

@@ -1,7 +1,7 @@
 //! The header, and what entries of tables mean.
 
 use super::MAGIC;
-use crate::clusters::{Cluster, be32, be64, holds};
+use crate::blocks::{Coding, Meaning, Packed, Place, Unpacked, be32, be64, holds, read};
 use tintype_core::{Error, Result, Source};
 
 /// Bytes of the header.
@@ -25,8 +25,7 @@ impl Header {
     /// Reads and checks the header at the start of `file`, and that the L1 table is there.
     pub(super) fn read(file: &dyn Source) -> Result<Self> {
         let mut fixed = [0; HEADER];
-        holds(file, "the header", 0, HEADER as u64)?;
-        file.read_at(&mut fixed, 0)?;
+        read(file, "the header", &mut fixed, 0)?;
         if fixed[..4] != MAGIC || be32(&fixed, 4) != 1 {
             return Err(Error::corrupt("does not begin like a QCOW image of version 1"));
         }
@@ -84,22 +83,47 @@ fn name(file: &dyn Source, at: u64, len: u32) -> Result<Option<String>> {
         return Err(Error::corrupt(format!("the name of the backing file has {len} bytes")).at(16));
     }
     let mut name = vec![0; len as usize];
-    holds(file, "the name of the backing file", at, len.into())?;
-    file.read_at(&mut name, at)?;
+    read(file, "the name of the backing file", &mut name, at)?;
     let text = String::from_utf8(name).map_err(|_| Error::unsupported("the name of the backing file is no UTF-8"));
     text.map(Some)
 }
 
-/// What an entry of an L2 table means, with clusters of 2^`cluster_bits` bytes.
-pub(super) fn decode(cluster_bits: u32, entry: u64) -> std::result::Result<Cluster, &'static str> {
-    if entry & COMPRESSED != 0 {
-        let shift = 63 - cluster_bits;
-        let len = (entry >> shift) & ((1 << cluster_bits) - 1);
-        return Ok(Cluster::Packed { offset: entry & ((1 << shift) - 1), len });
+/// What entries of the tables mean.
+pub(super) struct Entries {
+    pub(super) cluster_bits: u32,
+}
+
+impl Meaning for Entries {
+    const FIRST: &'static str = "the L1 table";
+    const FURTHER: &'static str = "an L2 table";
+
+    fn table(&self, n: u64, entry: u64) -> Result<Place> {
+        match entry {
+            0 => Ok(Place::Absent),
+            table if !table.is_multiple_of(8) || table > i64::MAX as u64 => {
+                Err(Error::corrupt(format!("entry {n} of the L1 table points to {table}, where no table can be")))
+            }
+            table => Ok(Place::At(table)),
+        }
     }
-    match entry {
-        0 => Ok(Cluster::Absent),
-        host if host > i64::MAX as u64 >> 1 => Err("lies beyond every file"),
-        host => Ok(Cluster::At(host)),
+
+    fn block(&self, offset: u64, entry: u64) -> Result<Place> {
+        if entry & COMPRESSED != 0 {
+            let shift = 63 - self.cluster_bits;
+            let stored = (entry >> shift) & ((1 << self.cluster_bits) - 1);
+            let (at, plain) = (entry & ((1 << shift) - 1), 1 << self.cluster_bits);
+            return Ok(Place::Packed(Packed { at, stored, block: offset, plain }));
+        }
+        match entry {
+            0 => Ok(Place::Absent),
+            host if host > i64::MAX as u64 >> 1 => {
+                Err(Error::corrupt(format!("the cluster at {offset} of the disk lies beyond every file")))
+            }
+            host => Ok(Place::At(host)),
+        }
+    }
+
+    fn unpack(&self, _packed: &Packed, stored: &[u8], out: &mut [u8]) -> Result<Unpacked> {
+        Coding::Deflate.decode_all(stored, out)
     }
 }

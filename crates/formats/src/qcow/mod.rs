@@ -11,7 +11,7 @@ mod check;
 mod layout;
 mod read;
 
-use crate::clusters::be32;
+use crate::blocks::be32;
 use tintype_core::{Caps, Format, Probe, State, States};
 
 const MAGIC: [u8; 4] = *b"QFI\xfb";

@@ -7,9 +7,8 @@
 //! Workers take places for clusters from a counter and write there; whoever puts pieces in order writes down where they lie.
 //! The header comes last, so that nothing looks like an image before it is one.
 
-use super::layout::{CLUSTER, Header, LONGEST_NAME, TABLE, ZERO};
-use crate::blocks::{padded, padding};
-use crate::clusters::{Grain, Judge, Known, SECTOR, blank_to};
+use super::layout::{CLUSTER, Header, LONGEST_NAME, SECTOR, TABLE, ZERO};
+use crate::blocks::{Grain, Judge, Known, blank_to, padded, padding};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tintype_core::{

@@ -2,7 +2,7 @@
 
 use super::super::layout::{COPIED, Geometry, SUBCLUSTERS, ZERO};
 use super::plan::{Area, Zeros};
-use crate::clusters::{Grain, Judge, Known};
+use crate::blocks::{Grain, Judge, Known};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tintype_core::{Coded, CodedChunk, Encoder, Extent, File, Result, Source, State};

@@ -6,7 +6,7 @@ use super::head;
 use super::pack::{Packed, packer};
 use super::plan::Plan;
 use super::references::References;
-use crate::clusters::blank_to;
+use crate::blocks::blank_to;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tintype_core::{Coded, Encoder, Error, Feed, File, Piece, PieceBody, Result, Seal, Sink, Written};

@@ -8,7 +8,7 @@ const PAGE: u64 = 4096;
 const PAGES: usize = 4096;
 
 /// References that were found, from one cluster of the file on and as far as there is room for.
-pub(crate) struct Found {
+pub(crate) struct References {
     from: u64,
     to: u64,
     pages: BTreeMap<u64, Box<[u32; PAGE as usize]>>,
@@ -16,10 +16,10 @@ pub(crate) struct Found {
     open: Option<(u64, Box<[u32; PAGE as usize]>)>,
 }
 
-impl Found {
+impl References {
     /// None yet, of clusters from `from` on.
     pub(crate) fn from(from: u64) -> Self {
-        Found { from, to: u64::MAX, pages: BTreeMap::new(), open: None }
+        References { from, to: u64::MAX, pages: BTreeMap::new(), open: None }
     }
 
     /// The first cluster whose counts are here.
