@@ -403,7 +403,7 @@ fn encrypted_images() {
         let options = format!("encrypt.format={kind},encrypt.key-secret=s0{extra}");
         let words: [&dyn AsRef<std::ffi::OsStr>; 11] =
             [&"convert", &"--object", &secret, &"-f", &"raw", &"-O", &"qcow2", &"-o", &options, &disk, &image];
-        qemu(&words);
+        qemu_img(&words);
         let right = scratch.file("right", b"a pass phrase\n");
         let target = scratch.join("out.raw");
         let convert: [&dyn AsRef<std::ffi::OsStr>; 6] =

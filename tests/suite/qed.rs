@@ -218,7 +218,7 @@ fn damage_is_judged_as_qemu_judges_it() {
         let header =
             (4..24).chain(40..56).map(|at| (at, 0x01u8)).chain([(9, 0x80), (41, 0x10), (48, 0x02), (55, 0x80)]);
         let entries = [l1, l1 + 8, l2, l2 + 8, l2 + 80];
-        let tables = entries.iter().flat_map(|at| (at..&(at + 8)).flat_map(|at| [(at, 0x01), (at, 0x10), (at, 0x80)]));
+        let tables = entries.into_iter().flat_map(|at| at..at + 8).flat_map(|at| [(at, 0x01), (at, 0x10), (at, 0x80)]);
         for (at, bits) in header.chain(tables) {
             let mut bad = good.clone();
             bad[at] ^= bits;
