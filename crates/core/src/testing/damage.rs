@@ -24,8 +24,8 @@
 
 use super::{Bytes, MemoryOutlet, Model};
 use crate::{
-    Check, Entry, Error, Finding, Format, Kind, Limits, NoSecrets, Open, OpenRequest, Opener, Result, Secrets, Silent,
-    Source,
+    Care, Check, Entry, Error, Finding, Format, Kind, Limits, NoSecrets, Open, OpenRequest, Opener, Result, Secrets,
+    Silent, Source,
 };
 use std::collections::BTreeMap;
 use std::io;
@@ -301,6 +301,7 @@ impl Trial {
             watch: Arc::new(Silent::default()),
             secrets: Arc::clone(&self.secrets),
             above: Vec::new(),
+            care: Care::Read,
         }
     }
 
