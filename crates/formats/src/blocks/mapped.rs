@@ -1,8 +1,9 @@
 //! The source: bytes by way of a map of blocks.
 
 use super::cipher::{Cipher, SECTOR};
+use super::host::as_a_whole;
+use super::packed::Stretch;
 use super::shelf::owner;
-use super::unpack::Stretch;
 use super::{BlockMap, HostFile, Place, Run};
 use std::sync::Arc;
 use tintype_core::{Detail, Error, Extent, Facts, Kind, Result, Shape, Source, State, in_range};
@@ -188,14 +189,6 @@ fn moved(e: Error, at: u64, offset: u64) -> Error {
             let first_bad = first_bad.and_then(|bad| bad.checked_sub(at)?.checked_add(offset));
             Error::unreadable("a part of the image's file could not be read", good, first_bad).because(e)
         }
-        _ => e,
-    }
-}
-
-/// Of what is read as a whole nothing can be had if one byte is missing.
-pub(super) fn as_a_whole(e: Error) -> Error {
-    match e.kind() {
-        Kind::Unreadable { .. } => e.into_kind(Kind::Unreadable { good: 0, first_bad: None }),
         _ => e,
     }
 }

@@ -1,7 +1,7 @@
 //! Tables of a file, read in windows of which a bounded number is kept.
 
 use super::HostFile;
-use super::mapped::as_a_whole;
+use super::host::as_a_whole;
 use super::shelf::{Shelf, owner};
 use std::sync::Arc;
 use tintype_core::{Result, State};

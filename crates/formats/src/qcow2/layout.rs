@@ -106,8 +106,8 @@ impl Geometry {
         self.l2_entries() << self.cluster_bits
     }
 
-    /// The unit of allocation.
-    pub(super) fn grain(self) -> u64 {
+    /// The unit of allocation: a subcluster, or a whole cluster where there are none.
+    pub(super) fn subcluster(self) -> u64 {
         if self.extended { self.cluster() / SUBCLUSTERS } else { self.cluster() }
     }
 
