@@ -15,6 +15,7 @@ mod loop_device;
 mod map;
 mod mount;
 mod need;
+pub mod qemu;
 mod sample;
 mod scratch;
 mod suite;

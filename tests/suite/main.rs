@@ -21,7 +21,9 @@ mod large;
 mod map;
 mod matrix;
 mod memory;
+mod qcow;
 mod qcow2;
+mod qed;
 mod refusals;
 mod rescue;
 mod rescue_kept;
@@ -50,7 +52,9 @@ fn main() -> ExitCode {
         map::topic,
         matrix::topic,
         memory::topic,
+        qcow::topic,
         qcow2::topic,
+        qed::topic,
         refusals::topic,
         rescue::topic,
         rescue_kept::topic,

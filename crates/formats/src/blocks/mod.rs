@@ -8,6 +8,7 @@
 //!                 `- Place::Zero, Place::Unused
 //!  writing   BlockSink -> Space: workers claim a slot for a block when its first byte that is no zero comes, and write in place;
 //!                 the format writes its table from the slots at the end
+//!                 Judge: what differs from what a new image stands on
 //!  checking  scan: tables from start to end; overlaps: which blocks lie over each other, wherever they begin; References: how often
 //!                 clusters are referred to, where that may be more than once; Findings: what is told of all that
 //! ```
@@ -19,12 +20,15 @@
 mod backing;
 mod bits;
 mod cipher;
+mod coding;
 mod findings;
 mod host;
+mod judge;
 mod levels;
 mod mapped;
 mod numbers;
 mod overlap;
+mod packed;
 mod padding;
 mod place;
 mod references;
@@ -35,15 +39,16 @@ mod space;
 mod table;
 #[cfg(test)]
 mod tests;
-mod unpack;
 mod windows;
 mod zeros;
 
-pub(crate) use backing::backing;
+pub(crate) use backing::{Candidate, LONGEST_NAME, backing, backing_name, parent};
 pub(crate) use bits::Bits;
 pub(crate) use cipher::{Cipher, Numbered};
-pub(crate) use findings::Findings;
+pub(crate) use coding::Coding;
+pub(crate) use findings::{Findings, share};
 pub(crate) use host::{HostFile, holds, read};
+pub(crate) use judge::{Content, Judge, Known, blank_to};
 pub(crate) use levels::{Levels, Meaning, Step};
 pub(crate) use mapped::Mapped;
 pub(crate) use numbers::{be16, be32, be64};
@@ -55,6 +60,5 @@ pub(crate) use scan::nonzero;
 pub(crate) use sink::BlockSink;
 pub(crate) use space::{Placement, Slots, Space};
 pub(crate) use table::Table;
-pub(crate) use unpack::Coding;
 pub(crate) use windows::{Entries, Entry, Tables};
 pub(crate) use zeros::Zeros;

@@ -2,6 +2,7 @@
 
 use super::super::layout::{COPIED, Geometry, SUBCLUSTERS, ZERO};
 use super::plan::{Area, Zeros};
+use crate::blocks::{Content, Judge, Known};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tintype_core::{Coded, CodedChunk, Encoder, Extent, File, Result, Source, State};
@@ -27,78 +28,11 @@ impl Target {
     }
 }
 
-/// What a grain of the disk holds, beside what lies below.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Grain {
-    /// What lies below, or zeros without that.
-    Same,
-    /// Zeros over something else.
-    Zero,
-    Data,
-}
-
-/// Compares with what the image stands on.
-pub(super) struct Judge {
-    target: Target,
-    scratch: Vec<u8>,
-}
-
-impl Judge {
-    pub(super) fn new(target: Target) -> Self {
-        Judge { target, scratch: Vec::new() }
-    }
-
-    /// What `bytes` at `offset` are; `zero` if they are known to be zeros.
-    pub(super) fn grain(&mut self, bytes: &[u8], offset: u64, zero: bool) -> Result<Grain> {
-        let Some(backing) = &self.target.backing else {
-            return Ok(if zero { Grain::Same } else { Grain::Data });
-        };
-        let held = backing.len().saturating_sub(offset).min(bytes.len() as u64) as usize;
-        let blank = held == 0 || {
-            let extent = backing.extent_at(offset)?;
-            extent.state.reads_zero() && extent.end() >= offset + held as u64
-        };
-        let same = match (blank, zero) {
-            (true, zero) => zero,
-            (false, _) => {
-                self.scratch.clear();
-                self.scratch.resize(bytes.len(), 0);
-                backing.read_at(&mut self.scratch[..held], offset)?;
-                self.scratch == bytes
-            }
-        };
-        Ok(match (same, zero) {
-            (true, _) => Grain::Same,
-            // The second version has no way to say it.
-            (false, true) if self.target.version > 2 => Grain::Zero,
-            (false, _) => Grain::Data,
-        })
-    }
-}
-
-/// Whether ranges are known to be zeros; asked in ascending order.
-pub(super) struct Known<'a> {
-    marks: &'a [Extent],
-    at: usize,
-}
-
-impl<'a> Known<'a> {
-    pub(super) fn new(marks: &'a [Extent]) -> Self {
-        Known { marks, at: 0 }
-    }
-
-    pub(super) fn zero(&mut self, from: u64, to: u64) -> bool {
-        while self.marks.get(self.at).is_some_and(|mark| mark.end() <= from) {
-            self.at += 1;
-        }
-        let mut reached = from;
-        for mark in &self.marks[self.at..] {
-            if reached >= to || mark.offset > reached || !mark.state.reads_zero() {
-                break;
-            }
-            reached = mark.end();
-        }
-        reached >= to
+impl Target {
+    /// What becomes of a piece in this version of the format.
+    fn told(&self, content: Content) -> Content {
+        // The second version has no way to say it.
+        if content == Content::Zero && self.version < 3 { Content::Data } else { content }
     }
 }
 
@@ -112,23 +46,24 @@ pub(super) struct InPlace {
 
 impl InPlace {
     pub(super) fn new(target: Target) -> Self {
-        InPlace { judge: Judge::new(target.clone()), target, masks: Vec::new() }
+        InPlace { judge: Judge::new(target.backing.clone()), target, masks: Vec::new() }
     }
 
     fn look(&mut self, plain: &[u8], offset: u64, marks: &[Extent]) -> Result<()> {
         let geometry = self.target.geometry;
-        let (cluster, grain) = (geometry.cluster() as usize, geometry.grain() as usize);
+        let (cluster, subcluster) = (geometry.cluster() as usize, geometry.subcluster() as usize);
         let mut known = Known::new(marks);
         self.masks.clear();
         for (i, bytes) in plain.chunks(cluster).enumerate() {
             let start = offset + (i * cluster) as u64;
             let mut mask = (0, 0);
-            for (j, bytes) in bytes.chunks(grain).enumerate() {
-                let at = start + (j * grain) as u64;
-                match self.judge.grain(bytes, at, known.zero(at, at + bytes.len() as u64))? {
-                    Grain::Same => {}
-                    Grain::Zero => mask.1 |= 1 << j,
-                    Grain::Data => mask.0 |= 1 << j,
+            for (j, bytes) in bytes.chunks(subcluster).enumerate() {
+                let at = start + (j * subcluster) as u64;
+                let content = self.judge.content(bytes, at, known.zero(at, at + bytes.len() as u64))?;
+                match self.target.told(content) {
+                    Content::Same => {}
+                    Content::Zero => mask.1 |= 1 << j,
+                    Content::Data => mask.0 |= 1 << j,
                 }
             }
             self.masks.push(mask);
@@ -149,14 +84,14 @@ impl Encoder for InPlace {
     fn encode(&mut self, plain: &[u8], offset: u64, marks: &[Extent], out: &mut Coded) -> Result<()> {
         self.look(plain, offset, marks)?;
         let geometry = self.target.geometry;
-        let (cluster, grain) = (geometry.cluster(), geometry.grain());
+        let (cluster, subcluster) = (geometry.cluster(), geometry.subcluster());
         let needed = self.masks.iter().filter(|(data, _)| *data != 0).count() as u64;
         let mut own = match self.target.area {
             None if needed > 0 => self.target.take(needed),
             _ => 0,
         };
         let mut stretch: Option<Stretch> = None;
-        let all = u32::MAX >> (32 - (cluster / grain).min(SUBCLUSTERS) as u32);
+        let all = u32::MAX >> (32 - (cluster / subcluster).min(SUBCLUSTERS) as u32);
         for (i, (data, zeros)) in self.masks.iter().enumerate() {
             let start = i * cluster as usize;
             let host = match self.target.area {
@@ -178,9 +113,11 @@ impl Encoder for InPlace {
                 _ => *data,
             };
             for j in (0..SUBCLUSTERS as usize).filter(|j| written >> j & 1 != 0) {
-                let from = start + j * grain as usize;
-                let to = (from + grain as usize).min(plain.len());
-                let Some(host) = host.map(|host| host + (j as u64) * grain).filter(|_| from < to) else { continue };
+                let from = start + j * subcluster as usize;
+                let to = (from + subcluster as usize).min(plain.len());
+                let Some(host) = host.map(|host| host + (j as u64) * subcluster).filter(|_| from < to) else {
+                    continue;
+                };
                 match &mut stretch {
                     Some(s) if s.to == from && s.host + (from - s.from) as u64 == host => s.to = to,
                     other => {
@@ -241,7 +178,7 @@ pub(super) trait Pack: Send {
 
 /// Compresses clusters, whose place their sink finds.
 pub(super) struct Compressing {
-    geometry: Geometry,
+    target: Target,
     judge: Judge,
     pack: Box<dyn Pack>,
     last: Vec<u8>,
@@ -249,17 +186,17 @@ pub(super) struct Compressing {
 
 impl Compressing {
     pub(super) fn new(target: Target, pack: Box<dyn Pack>) -> Self {
-        Compressing { geometry: target.geometry, judge: Judge::new(target), pack, last: Vec::new() }
+        Compressing { judge: Judge::new(target.backing.clone()), target, pack, last: Vec::new() }
     }
 }
 
 impl Encoder for Compressing {
     fn encode(&mut self, plain: &[u8], offset: u64, marks: &[Extent], out: &mut Coded) -> Result<()> {
-        let cluster = self.geometry.cluster() as usize;
+        let cluster = self.target.geometry.cluster() as usize;
         let mut known = Known::new(marks);
         for (i, mut bytes) in plain.chunks(cluster).enumerate() {
             let at = offset + (i * cluster) as u64;
-            let grain = self.judge.grain(bytes, at, known.zero(at, at + bytes.len() as u64))?;
+            let content = self.judge.content(bytes, at, known.zero(at, at + bytes.len() as u64))?;
             if bytes.len() < cluster {
                 // The last cluster is compressed whole, with zeros behind the end of the disk.
                 self.last.clear();
@@ -267,11 +204,11 @@ impl Encoder for Compressing {
                 self.last.resize(cluster, 0);
                 bytes = &self.last;
             }
-            let (kind, len) = match grain {
-                Grain::Same => (Kind::Same, 0),
-                Grain::Zero => (Kind::Zero, 0),
-                Grain::Data if tintype_codec::looks_incompressible(bytes) => (Kind::Plain, 0),
-                Grain::Data => match self.pack.pack(bytes, cluster - 1, &mut out.bytes)? {
+            let (kind, len) = match self.target.told(content) {
+                Content::Same => (Kind::Same, 0),
+                Content::Zero => (Kind::Zero, 0),
+                Content::Data if tintype_codec::looks_incompressible(bytes) => (Kind::Plain, 0),
+                Content::Data => match self.pack.pack(bytes, cluster - 1, &mut out.bytes)? {
                     Some(len) => (Kind::Packed, len),
                     None => (Kind::Plain, 0),
                 },
