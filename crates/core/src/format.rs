@@ -245,11 +245,11 @@ impl Image {
         }
     }
 
-    /// Puts the image under another one, which it is the backing file of: `name` and `format` are its own.
-    pub fn stand_on(&mut self, name: &str, format: &'static str, below: &Image) {
+    /// Puts the image on another one, its backing file: `request` and `format` are those that opened that one.
+    pub fn stand_on(&mut self, request: &OpenRequest, format: &'static Format, below: &Image) {
         self.chain.push(Link {
-            name: name.to_owned(),
             format,
+            request: request.clone(),
             variant: below.variant.clone(),
             len: below.disk.len(),
             files: below.files.clone(),
@@ -287,12 +287,12 @@ pub enum Checksums {
 }
 
 /// An image that another one stands on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Link {
-    /// Its name, as the opener knows it.
-    pub name: String,
-    /// The name of its format.
-    pub format: &'static str,
+    /// Its format.
+    pub format: &'static Format,
+    /// What opened it, and what a check of its structure takes; its name in it is as the opener knows it.
+    pub request: OpenRequest,
     /// Its variant, in the format's own words.
     pub variant: String,
     /// Its logical bytes.

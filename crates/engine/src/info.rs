@@ -291,7 +291,12 @@ pub fn run(opened: &Opened, listing: Listing) -> Result<Info> {
             .image
             .chain
             .iter()
-            .map(|l| LinkEntry { name: l.name.clone(), format: l.format, variant: l.variant.clone(), size: l.len })
+            .map(|l| LinkEntry {
+                name: l.request.entry.name.clone(),
+                format: l.format.name,
+                variant: l.variant.clone(),
+                size: l.len,
+            })
             .collect(),
         partition_table,
         file_system,

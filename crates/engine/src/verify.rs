@@ -192,8 +192,11 @@ pub fn run(request: &Request<'_>) -> Result<Verified> {
 fn structure(image: &Opened, verified: &mut Verified) -> Result<()> {
     let mut found = image.image.damage.clone();
     found.extend(image.image.warnings.iter().map(Finding::warning));
-    if let Some(check) = image.format.check {
-        for finding in check(&image.request).map_err(|e| e.in_path(&image.path).in_folder(image.folder()))? {
+    let below = image.image.chain.iter().map(|link| (link.format, &link.request));
+    for (format, request) in std::iter::once((image.format, &image.request)).chain(below) {
+        let Some(check) = format.check else { continue };
+        let placed = |e: Error| e.in_path(&request.entry.name).in_folder(image.folder());
+        for finding in check(request).map_err(placed)? {
             // What opening told of is told once, with the weight that the check gives it.
             found.retain(|f| f.what != finding.what);
             found.push(finding);

@@ -8,8 +8,8 @@ pub(crate) const LONGEST_NAME: u32 = 1023;
 
 /// An image that another one stands on.
 pub(crate) struct Below {
-    /// Its name, as the opener knows it.
-    pub(crate) name: String,
+    /// What opened it.
+    pub(crate) request: OpenRequest,
     pub(crate) format: &'static Format,
     pub(crate) image: Image,
 }
@@ -22,7 +22,7 @@ pub(crate) fn backing(request: &OpenRequest, name: &str, format: Option<&str>) -
         None => guessed(request, &below)?,
     };
     let (format, image) = crate::open(&below, Some(format)).map_err(|e| e.met_in(&below.entry.name))?;
-    Ok(Below { name: below.entry.name, format, image })
+    Ok(Below { request: below, format, image })
 }
 
 /// The format that is called `name` in images.
@@ -68,23 +68,23 @@ pub(crate) fn backing_name(file: &dyn Source, at: u64, len: u32) -> Result<Strin
 
 /// What a file turned out to be that may be the parent of an image.
 pub(crate) enum Candidate {
-    Parent(Image),
+    Parent(OpenRequest, Image),
     /// Another one, or changed since: why, for people.
     Other(String),
 }
 
-/// Opens the parent of an image by the first of the names it may have, with that name. `Corrupt` where none of them is it; `Denied` where
+/// Opens the parent of an image by the first of the names it may have, with the request that did. `Corrupt` where none of them is it; `Denied` where
 /// one lies where nobody may look.
 pub(crate) fn parent(
     request: &OpenRequest,
     names: Vec<String>,
     open: impl Fn(&str) -> Result<Candidate>,
-) -> Result<(String, Image)> {
+) -> Result<(OpenRequest, Image)> {
     let mut tried: Vec<String> = Vec::new();
     let mut denied = None;
     for name in names {
         match open(&name) {
-            Ok(Candidate::Parent(image)) => return Ok((name, image)),
+            Ok(Candidate::Parent(request, image)) => return Ok((request, image)),
             Ok(Candidate::Other(why)) => tried.push(format!("{name} ({why})")),
             Err(e) if e.kind() == Kind::Denied => {
                 tried.push(format!("{name} ({})", e.what()));

@@ -45,7 +45,7 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     image.checksums = Checksums::Structure;
     image.compression = "zlib".to_owned();
     if let Some(below) = &below {
-        image.stand_on(&below.name, below.format.name, &below.image);
+        image.stand_on(&below.request, below.format, &below.image);
     }
     Ok(image)
 }

@@ -41,7 +41,7 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
         image.warnings.push(format!("{name} {NEED_CHECK_MEANS}"));
     }
     if let Some(below) = &below {
-        image.stand_on(&below.name, below.format.name, &below.image);
+        image.stand_on(&below.request, below.format, &below.image);
     }
     Ok(image)
 }

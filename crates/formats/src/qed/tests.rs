@@ -129,7 +129,7 @@ fn an_overlay_holds_what_differs() {
             let image = open(&open_request(&outlet, "top.qed")).unwrap_or_else(|e| panic!("{}", e.chain()));
             assert_eq!(findings(&outlet, "top.qed"), []);
             check_source(&*image.disk, &whole(top.clone()));
-            assert_eq!((image.chain.len(), image.chain[0].format), (1, "raw"));
+            assert_eq!((image.chain.len(), image.chain[0].format.name), (1, "raw"));
             let most = if words.contains(&"cluster_size=1MiB") { 13 << 20 } else { top_len as u64 * 3 / 4 + (2 << 20) };
             assert!(written < most, "{words:?}: {written} of {top_len}");
         }
@@ -180,7 +180,7 @@ fn a_format_below_that_nobody_could_find_out_is_refused() {
                 sink.finish(&Seal { len: 1 << 20, ..Seal::default() }).unwrap();
                 let image = open(&open_request(&outlet, "top.qed")).unwrap();
                 check_source(&*image.disk, &base);
-                assert_eq!(image.chain[0].format, "qed");
+                assert_eq!(image.chain[0].format.name, "qed");
             }
             other => panic!("{name}: {:?}", other.map(drop)),
         }

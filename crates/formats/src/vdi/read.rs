@@ -76,11 +76,13 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     let files = vec![request.entry.name.clone()];
     let mut image =
         Image { warnings, checksums: Checksums::Structure, ..Image::new(kind.name(), Arc::new(mapped), files) };
-    if let Some((name, below, modified)) = parent {
-        image.stand_on(&name, super::FORMAT.name, &below);
+    if let Some((parent, below, modified)) = parent {
+        image.stand_on(&parent, &super::FORMAT, &below);
         if modified != header.uuid_parent_modify {
-            let what =
-                format!("the parent, {name}, was written to after this image was made; what is read may be neither");
+            let what = format!(
+                "the parent, {}, was written to after this image was made; what is read may be neither",
+                parent.entry.name
+            );
             image.damage.push(Finding::damage(what).in_file(&request.entry.name, 0x1b8));
         }
     }
@@ -110,9 +112,9 @@ fn facts(header: &Header, kind: Kind) -> Facts {
     facts
 }
 
-/// The image that this one stands on, its name, and the identifier of its last change. The image says only its identifier: it is
+/// The image that this one stands on, after the request that opened it, and the identifier of its last change. The image says only its identifier: it is
 /// looked for among the files beside it.
-fn parent(request: &OpenRequest, header: &Header) -> Result<(String, Image, [u8; 16])> {
+fn parent(request: &OpenRequest, header: &Header) -> Result<(OpenRequest, Image, [u8; 16])> {
     let wanted = header.uuid_parent;
     let mut names: Vec<String> =
         request.opener.list()?.into_iter().filter(|n| n.to_ascii_lowercase().ends_with(".vdi")).collect();
@@ -127,8 +129,9 @@ fn parent(request: &OpenRequest, header: &Header) -> Result<(String, Image, [u8;
         }
         match self::header(&*source) {
             Ok(found) if found.uuid_create == wanted => {
-                let below = open(&request.backing(name)?)?;
-                return Ok((name.clone(), below, found.uuid_modify));
+                let below = request.backing(name)?;
+                let image = open(&below)?;
+                return Ok((below, image, found.uuid_modify));
             }
             _ => {}
         }

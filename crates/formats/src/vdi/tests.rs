@@ -74,7 +74,7 @@ fn an_overlay_finds_its_parent_by_its_identifier() {
     outlet.insert("other.vdi", vec![0; 700]);
     let image = read::open(&open_request(&outlet, "d.vdi")).unwrap();
     check_source(&*image.disk, &model);
-    assert_eq!((image.chain.len(), &*image.chain[0].name, image.damage.len()), (1, "base.VDI", 0));
+    assert_eq!((image.chain.len(), &*image.chain[0].request.entry.name, image.damage.len()), (1, "base.VDI", 0));
     // Beyond the end of the parent there are zeros.
     let last = extents(&*image.disk, 0, 4 << 20).last().unwrap().unwrap();
     assert_eq!((last.offset, last.state), (3 << 20, State::Zero));

@@ -9,13 +9,14 @@ use tintype_core::{Image, OpenRequest, Result, Source};
 /// Most bytes of a path that are read.
 const LONGEST: u64 = 64 << 10;
 
-/// Opens the parent: its name, its image, and its identifier has been compared. `Corrupt` where it is not to be found, or is another
+/// Opens the parent: the request, the image, and its identifier has been compared. `Corrupt` where it is not to be found, or is another
 /// one; `Denied` where it lies where nobody may look.
-pub(super) fn open(request: &OpenRequest, source: &dyn Source, header: &Header) -> Result<(String, Image)> {
+pub(super) fn open(request: &OpenRequest, source: &dyn Source, header: &Header) -> Result<(OpenRequest, Image)> {
     parent(request, names(request, source, header), |name| {
-        let (image, id) = read::open_known(name, request)?;
+        let below = request.backing(name)?;
+        let (image, id) = read::open_known(&below)?;
         if id == header.parent_unique_id {
-            return Ok(Candidate::Parent(image));
+            return Ok(Candidate::Parent(below, image));
         }
         let ids = (uuid::plain_text(&id), uuid::plain_text(&header.parent_unique_id));
         Ok(Candidate::Other(format!("it is another one, {}, not {}", ids.0, ids.1)))

@@ -184,10 +184,9 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     Ok(open_parsed(request, parse(request)?)?.0)
 }
 
-/// Opens the image called `name`, which the one of `request` stands on, and says what its identifier is.
-pub(super) fn open_known(name: &str, request: &OpenRequest) -> Result<(Image, [u8; 16])> {
-    let request = request.backing(name)?;
-    open_parsed(&request, parse(&request)?)
+/// Opens an image and says what its identifier is.
+pub(super) fn open_known(request: &OpenRequest) -> Result<(Image, [u8; 16])> {
+    open_parsed(request, parse(request)?)
 }
 
 fn open_parsed(request: &OpenRequest, parsed: Parsed) -> Result<(Image, [u8; 16])> {
@@ -214,7 +213,7 @@ fn open_parsed(request: &OpenRequest, parsed: Parsed) -> Result<(Image, [u8; 16]
         ..Image::new(kind.name(), disk, vec![name.clone()])
     };
     if let Some((parent, below)) = below {
-        image.stand_on(&parent, super::FORMAT.name, &below);
+        image.stand_on(&parent, &super::FORMAT, &below);
     }
     Ok((image, footer.unique_id))
 }

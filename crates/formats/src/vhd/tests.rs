@@ -210,7 +210,7 @@ fn an_overlay_finds_its_parent_in_every_way() {
         let (outlet, model) = overlay(locators, name);
         let image = open(&outlet).unwrap_or_else(|e| panic!("{locators:?}: {}", e.chain()));
         check_source(&*image.disk, &model);
-        assert_eq!(image.chain[0].name, "Base.vhd");
+        assert_eq!(image.chain[0].request.entry.name, "Base.vhd");
         assert_eq!(image.all_files(), ["d.vhd", "Base.vhd"]);
     }
 }

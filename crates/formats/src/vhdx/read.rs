@@ -35,10 +35,9 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     Ok(open_parsed(request, parse(request)?)?.0)
 }
 
-/// Opens the image called `name`, which the one of `request` stands on.
-pub(super) fn open_known(name: &str, request: &OpenRequest) -> Result<(Image, Known)> {
-    let request = request.backing(name)?;
-    open_parsed(&request, parse(&request)?)
+/// Opens an image and says what those know of it that stand on it.
+pub(super) fn open_known(request: &OpenRequest) -> Result<(Image, Known)> {
+    open_parsed(request, parse(request)?)
 }
 
 fn open_parsed(request: &OpenRequest, parsed: Parsed) -> Result<(Image, Known)> {
@@ -56,8 +55,8 @@ fn open_parsed(request: &OpenRequest, parsed: Parsed) -> Result<(Image, Known)> 
     if head.replayed > 0 {
         image.warnings.push(replayed(head.replayed));
     }
-    if let Some((name, below)) = below {
-        image.stand_on(&name, super::FORMAT.name, &below);
+    if let Some((parent, below)) = below {
+        image.stand_on(&parent, &super::FORMAT, &below);
     }
     Ok((image, known))
 }

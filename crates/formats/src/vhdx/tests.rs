@@ -357,7 +357,7 @@ fn an_overlay_finds_its_parent() {
         let (outlet, model) = overlay(keys);
         let image = open(&outlet).unwrap_or_else(|e| panic!("{keys:?}: {}", e.chain()));
         check_source(&*image.disk, &model);
-        assert_eq!((&*image.variant, &*image.chain[0].name), ("differencing", "Base.vhdx"));
+        assert_eq!((&*image.variant, &*image.chain[0].request.entry.name), ("differencing", "Base.vhdx"));
         assert_eq!(findings(&outlet), "");
     }
 }

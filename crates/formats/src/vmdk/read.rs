@@ -17,7 +17,7 @@ pub(super) struct Loaded {
     files: Vec<String>,
     warnings: Vec<String>,
     damage: Vec<Finding>,
-    parent: Option<(String, Image)>,
+    parent: Option<(OpenRequest, Image)>,
 }
 
 pub(super) fn open(request: &OpenRequest) -> Result<Image> {
@@ -32,8 +32,8 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     image.checksums = if summed { Checksums::Stored } else { Checksums::Structure };
     image.warnings = warnings;
     image.damage = damage;
-    if let Some((name, below)) = &parent {
-        image.stand_on(name, super::FORMAT.name, below);
+    if let Some((parent, below)) = &parent {
+        image.stand_on(parent, &super::FORMAT, below);
     }
     Ok(image)
 }
@@ -262,7 +262,7 @@ impl Loading<'_> {
                 Some(parent(request, hint, wanted)?)
             }
         };
-        let below = parent.as_ref().map(|(name, image)| (name.clone(), Arc::clone(&image.disk)));
+        let below = parent.as_ref().map(|(parent, image)| (parent.entry.name.clone(), Arc::clone(&image.disk)));
         let facts = facts(&descriptor, &parts, below.as_ref().map(|(name, _)| &name[..]));
         Ok(Loaded {
             descriptor,
@@ -315,10 +315,10 @@ fn footer(source: &dyn Source) -> Result<Header> {
 }
 
 /// Opens the parent that a disk calls `hint`, and makes sure that it is still what the disk was made on.
-fn parent(request: &OpenRequest, hint: &str, wanted: u32) -> Result<(String, Image)> {
+fn parent(request: &OpenRequest, hint: &str, wanted: u32) -> Result<(OpenRequest, Image)> {
     let own = &request.entry.name;
     let below = below(request, hint)?;
-    let name = below.entry.name.clone();
+    let name = &below.entry.name;
     let (_, image) = crate::open(&below, Some(&super::FORMAT))
         .map_err(|e| Error::new(e.kind(), format!("the parent {name} cannot be opened")).because(e).in_path(own))?;
     let cid = image.disk.facts().fields.get("cid").cloned().unwrap_or_default();
@@ -329,7 +329,7 @@ fn parent(request: &OpenRequest, hint: &str, wanted: u32) -> Result<(String, Ima
         );
         return Err(Error::corrupt(what).in_path(own));
     }
-    Ok((name, image))
+    Ok((below, image))
 }
 
 /// The request for the file that a disk calls `hint`: as it is written, and where there is none, the file of that name beside.

@@ -177,7 +177,7 @@ fn an_overlay_holds_what_differs() {
             for compression in [None, Some("zlib")] {
                 let (image, _, written) = overlay(&base, &top, words, compression);
                 check_source(&*image.disk, &top);
-                assert_eq!((image.chain.len(), image.chain[0].format), (1, "raw"));
+                assert_eq!((image.chain.len(), image.chain[0].format.name), (1, "raw"));
                 assert!(written < top_len as u64 * 3 / 4 + (1 << 20), "{words:?}: {written} of {top_len}");
             }
         }
