@@ -93,7 +93,10 @@ pub(super) fn load(request: &OpenRequest) -> Result<Loaded> {
                         let what = format!(
                             "the descriptor gives the extent {said} sectors, its header {has}; the header is believed"
                         );
-                        loading.notes.warnings.push(what);
+                        match has < said {
+                            true => loading.notes.damage.push(Finding::damage(what).in_file(name, 12)),
+                            false => loading.notes.warnings.push(what),
+                        }
                     }
                     loading.parts.push(Part { len: has * SECTOR, body: Body::Sparse(sparse) });
                 }
