@@ -11,6 +11,7 @@ mod clone;
 mod faults;
 mod files;
 mod guest;
+mod hostile;
 mod image;
 mod interop_blocks;
 mod interop_ewf;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         faults::topic,
         files::topic,
         guest::topic,
+        hostile::topic,
         image::topic,
         interop_blocks::topic,
         interop_ewf::topic,

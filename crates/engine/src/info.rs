@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tintype_core::layers::Slice;
-use tintype_core::{Covers, Result, State, extents};
+use tintype_core::{Covers, Extent, Result, Source, State};
 
 /// Everything `info` says.
 #[derive(Debug, Serialize)]
@@ -159,38 +159,90 @@ pub enum Listing {
 /// Most extents or ranges that are listed: more help nobody and would fill the memory.
 const MOST: usize = 1 << 20;
 
-/// Looks.
-pub fn run(opened: &Opened, listing: Listing) -> Result<Info> {
-    let source = &opened.source;
-    let shape = source.shape();
-    let facts = source.facts();
-    let mut totals: BTreeMap<State, u64> = BTreeMap::new();
-    let mut list = Vec::new();
-    let mut bad = Vec::new();
-    let mut warnings = opened.image.notes();
-    for extent in extents(&**source, 0, source.len()) {
-        let extent = match extent {
-            Ok(extent) => extent,
-            Err(e) => {
-                warnings.push(format!("the extents from here on are not known: {}", e.chain()));
+/// Most lookups in the map of an image: tables that refer to each other make a few bytes of a file into more extents than anybody
+/// can wait for.
+const LOOKUPS: u64 = 1 << 24;
+
+/// What a walk over the map of an image came to.
+#[derive(Default)]
+struct Walk {
+    totals: BTreeMap<State, u64>,
+    list: Vec<ExtentEntry>,
+    bad: Vec<Range>,
+    warnings: Vec<String>,
+}
+
+impl Walk {
+    fn over(source: &dyn Source, listing: Listing) -> Self {
+        let mut walk = Walk::default();
+        let mut run: Option<Extent> = None;
+        let (mut at, len, mut lookups) = (0, source.len(), 0);
+        while at < len {
+            let found = match source.extent_at(at) {
+                _ if lookups == LOOKUPS => {
+                    let what = format!(
+                        "the map of the image has more than {LOOKUPS} parts: it was not looked at from byte {at} on"
+                    );
+                    walk.warnings.push(what);
+                    break;
+                }
+                Ok(found) => found.clip(at, len).filter(|_| found.offset <= at),
+                Err(e) => {
+                    walk.warnings.push(format!("the extents from here on are not known: {}", e.chain()));
+                    break;
+                }
+            };
+            let Some(found) = found else {
+                walk.warnings
+                    .push(format!("the extents from byte {at} on are not known: one does not cover its offset"));
                 break;
+            };
+            lookups += 1;
+            at = found.end();
+            match &mut run {
+                Some(run) if run.state == found.state => run.len += found.len,
+                _ => {
+                    if let Some(run) = run.replace(found) {
+                        walk.add(source, listing, run);
+                    }
+                }
             }
-        };
-        *totals.entry(extent.state).or_default() += extent.len;
-        if extent.state.is_lost() && bad.len() < MOST {
-            bad.push(Range::from(extent));
         }
-        if listing == Listing::Extents && list.len() < MOST {
+        if let Some(run) = run {
+            walk.add(source, listing, run);
+        }
+        walk
+    }
+
+    fn add(&mut self, source: &dyn Source, listing: Listing, extent: Extent) {
+        *self.totals.entry(extent.state).or_default() += extent.len;
+        if extent.state.is_lost() && self.bad.len() < MOST {
+            self.bad.push(Range::from(extent));
+        }
+        if listing == Listing::Extents && self.list.len() < MOST {
             let detail = source.detail_at(extent.offset).ok().flatten().unwrap_or_default();
-            list.push(ExtentEntry {
+            self.list.push(ExtentEntry {
                 offset: extent.offset,
                 len: extent.len,
                 state: extent.state.name(),
                 file: detail.file,
                 host_offset: detail.host_offset,
             });
+            if self.list.len() == MOST {
+                self.warnings.push(format!("the first {MOST} extents are listed; there may be more"));
+            }
         }
     }
+}
+
+/// Looks.
+pub fn run(opened: &Opened, listing: Listing) -> Result<Info> {
+    let source = &opened.source;
+    let shape = source.shape();
+    let facts = source.facts();
+    let Walk { totals, list, bad, warnings: found } = Walk::over(&**source, listing);
+    let mut warnings = opened.image.notes();
+    warnings.extend(found);
     let table = match tintype_volumes::tables::read(&**source) {
         Ok(table) => table,
         Err(e) => {

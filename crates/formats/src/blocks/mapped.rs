@@ -6,6 +6,8 @@ use tintype_core::{Detail, Error, Extent, Facts, Kind, Result, Shape, Source, St
 
 /// Most lookups that are joined into one extent.
 const JOIN: usize = 256;
+/// Blocks longer than this are unpacked one at a time, whoever asks.
+const LARGE: u64 = 4 << 20;
 /// Unpacked blocks that are kept for reads that take only a part of one.
 const KEEP: usize = 8;
 /// Most bytes of those.
@@ -113,6 +115,8 @@ pub(crate) struct Mapped<M> {
     shape: Shape,
     facts: Facts,
     kept: Mutex<VecDeque<Kept>>,
+    /// Held while a large block is unpacked.
+    large: Mutex<()>,
 }
 
 impl<M: BlockMap> Mapped<M> {
@@ -122,7 +126,8 @@ impl<M: BlockMap> Mapped<M> {
         // The sectors of the medium that the file lies on are not those of the disk in it.
         let shape = Shape { sector: 512, physical: 512, direct: false, ..shape };
         let facts = Facts::default();
-        Mapped { map, files, below: None, len, block: block.max(1), shape, facts, kept: Mutex::default() }
+        let (kept, large) = (Mutex::default(), Mutex::default());
+        Mapped { map, files, below: None, len, block: block.max(1), shape, facts, kept, large }
     }
 
     /// The same with sectors of these sizes.
@@ -211,7 +216,17 @@ impl<M: BlockMap> Mapped<M> {
             return self.unpacked(file, at, stored, plain, buf);
         }
         let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = lock().iter().find(|(key, _)| *key == (file, at, block)).map(|(_, bytes)| Arc::clone(bytes));
+        let find = || lock().iter().find(|(key, _)| *key == (file, at, block)).map(|(_, bytes)| Arc::clone(bytes));
+        let mut kept = find();
+        let mut alone = None;
+        if kept.is_none() && plain > LARGE {
+            alone = Some(self.large.lock().unwrap_or_else(PoisonError::into_inner));
+            // Somebody else may have unpacked it just now; if not, its room is needed.
+            kept = find();
+            if kept.is_none() {
+                lock().clear();
+            }
+        }
         let bytes = match kept {
             Some(bytes) => bytes,
             None => {
@@ -224,6 +239,7 @@ impl<M: BlockMap> Mapped<M> {
                 bytes
             }
         };
+        drop(alone);
         let from = bytes.get(inside as usize..).and_then(|b| b.get(..buf.len()));
         buf.copy_from_slice(from.ok_or_else(|| Error::corrupt("a compressed block is shorter than its run"))?);
         Ok(())
@@ -289,7 +305,9 @@ impl<M: BlockMap> Source for Mapped<M> {
     fn extent_at(&self, offset: u64) -> Result<Extent> {
         in_range(self.len, offset, 1)?;
         let mut extent = self.piece_at(offset)?;
-        for _ in 0..JOIN {
+        // What lies below does this too: in a chain every image would multiply the work by as much again.
+        let most = if self.below.is_some() { 0 } else { JOIN };
+        for _ in 0..most {
             if extent.end() >= self.len {
                 break;
             }

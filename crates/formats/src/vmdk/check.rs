@@ -5,25 +5,43 @@ use super::layout::{GrainMarker, Packing, Place, SECTOR};
 use super::read::load;
 use super::sparse::Sparse;
 use super::windows::Windows;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use tintype_core::{Error, Finding, OpenRequest, Result};
+use tintype_core::{Error, Finding, Kind, OpenRequest, Result};
 use zerocopy::FromBytes;
 
-/// Most places that are sorted at a time: 64 MiB of them.
-const TOGETHER: usize = 4 << 20;
+/// Places that are sorted at a time; twice as many are in memory, 64 MiB.
+const TOGETHER: usize = 2 << 20;
 /// Most findings of one kind that are told one by one.
 const MOST: usize = 100;
+/// Most findings until nobody looks any further.
+const HOPELESS: u64 = 1 << 20;
+/// Most different grain tables: those of 64 TiB.
+const TABLES: usize = 2 << 20;
 
 /// What opening finds, and everything that can be said of the tables without inflating grains.
 pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
     let loaded = load(request)?;
     let mut findings = loaded.notes();
+    let mut seen = HashSet::new();
     for sparse in loaded.disk.parts() {
+        if !seen.insert(sparse.name().to_owned()) {
+            let what = "the descriptor names this file more than once: its extents are one and the same";
+            let finding = Finding::damage(what).in_file(sparse.name(), 0);
+            if !findings.contains(&finding) {
+                findings.push(finding);
+            }
+            continue;
+        }
         let mut checking = Checking { sparse, watch: request, findings: Vec::new(), left_out: 0 };
         checking.directories()?;
-        checking.grains()?;
+        // Of tables that are there twice, every grain would be there twice, and so on: told is enough.
+        if checking.distinct()? {
+            checking.grains()?;
+        }
         if checking.left_out > 0 {
-            let what = format!("{} more findings in this extent are not listed", checking.left_out);
+            let rest = if checking.left_out > HOPELESS { ", and the rest of it was not looked at" } else { "" };
+            let what = format!("{} more findings in this extent are not listed{rest}", checking.left_out);
             checking.findings.push(Finding::damage(what).in_file(sparse.name(), 0));
         }
         findings.append(&mut checking.findings);
@@ -92,6 +110,37 @@ impl Checking<'_> {
         Ok(())
     }
 
+    /// Whether no two entries of the directory lead to one table.
+    fn distinct(&mut self) -> Result<bool> {
+        let shape = self.sparse.shape;
+        let mut tables: HashMap<u64, u64> = HashMap::new();
+        let mut offset = 0;
+        while offset < shape.len {
+            self.stopped()?;
+            let (place, count) = match self.sparse.tables_at(offset) {
+                Ok(found) => found,
+                Err(e) if e.kind() == Kind::Corrupt => (Place::Absent, 1),
+                Err(e) => return Err(e),
+            };
+            let first = offset / shape.grain / shape.entries;
+            if let Place::At(start) = place {
+                for i in 0..count {
+                    let at = start + i * shape.table_len();
+                    if let Some(other) = tables.insert(at, first + i) {
+                        let what = format!("grain tables {other} and {} lie in one place", first + i);
+                        self.say(Finding::damage(what).in_file(self.sparse.name(), at));
+                        return Ok(false);
+                    }
+                }
+            }
+            if tables.len() > TABLES {
+                return Err(Error::limit("more grain tables than can be checked").in_path(self.sparse.name()));
+            }
+            offset = offset.saturating_add(count.saturating_mul(shape.grain * shape.entries));
+        }
+        Ok(true)
+    }
+
     /// Where grains lie: inside the file, behind the tables, and no two in one place.
     fn grains(&mut self) -> Result<()> {
         let shape = self.sparse.shape;
@@ -99,7 +148,7 @@ impl Checking<'_> {
         let mut from = 0;
         let mut count = 0u64;
         while from < u64::MAX {
-            let mut places: Vec<(u64, u64)> = Vec::new();
+            let mut places: Vec<(u64, u64)> = Vec::with_capacity(2 * TOGETHER);
             let mut to = u64::MAX;
             let first = from == 0;
             self.walk(|this, offset, at| {
@@ -148,13 +197,22 @@ impl Checking<'_> {
         let mut offset = 0;
         while offset < shape.len {
             self.stopped()?;
+            if self.left_out > HOPELESS {
+                return Ok(());
+            }
             let run = match self.sparse.run_at(offset, u64::MAX) {
                 Ok(run) => run,
-                Err(e) if e.kind() == tintype_core::Kind::Corrupt => {
-                    let len = shape.grain.min(shape.len - offset);
+                Err(e) if e.kind() == Kind::Corrupt => {
+                    // One grain, or all of a table that is nowhere.
+                    let span = shape.grain * shape.entries;
+                    let end = match self.sparse.tables_at(offset) {
+                        Ok(_) => offset + shape.grain,
+                        Err(_) => (offset / span + 1).saturating_mul(span),
+                    };
+                    let len = end.min(shape.len) - offset;
                     let place = e.offset().unwrap_or(0);
                     self.say(Finding::damage(e.what()).in_file(self.sparse.name(), place).touching(offset, len));
-                    offset += shape.grain;
+                    offset = end;
                     continue;
                 }
                 Err(e) => return Err(e),

@@ -5,6 +5,9 @@ use super::windows::Windows;
 use std::sync::Arc;
 use tintype_core::{Error, Finding, Result, Source};
 
+/// Holes of files are made of such.
+const PAGE: u64 = 4096;
+
 /// What is wrong with a directory, and the number of the entry where it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -41,8 +44,23 @@ pub(super) fn faults(file: &Arc<dyn Source>, shape: &Shape) -> Result<Faults> {
             found.copy = found.copy.take().or_else(|| fault(copy, Some(&first)));
         }
         i += 1;
+        let absent = |place: &Result<Place>| matches!(place, Ok(Place::Absent));
+        if absent(&first) && copy.as_ref().is_none_or(absent) {
+            // Where nobody has written to them, there is nothing in either of them.
+            let both = [Some(shape.directory), shape.copy].into_iter().flatten();
+            i += both.map(|at| hole(&windows, shape, at, i)).try_fold(u64::MAX, |least, n| n.map(|n| least.min(n)))?;
+        }
     }
     Ok(found)
+}
+
+/// How many entries of the directory at `directory`, from `i` on, lie in a hole of the file. Asks only now and then.
+fn hole(windows: &Windows, shape: &Shape, directory: u64, i: u64) -> Result<u64> {
+    let at = directory.saturating_add(i * shape.width());
+    match at.is_multiple_of(PAGE) {
+        true => Ok(windows.hole_end(at)?.saturating_sub(at) / shape.width()),
+        false => Ok(0),
+    }
 }
 
 /// The table that entry `i` of the directory at `directory` leads to, if it can be one.

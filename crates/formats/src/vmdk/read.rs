@@ -59,6 +59,7 @@ pub(super) fn load(request: &OpenRequest) -> Result<Loaded> {
         parts: Vec::new(),
         files: vec![name.clone()],
         open: HashMap::from([(name.clone(), Arc::clone(&source))]),
+        shapes: HashMap::new(),
         kept: Kept::default(),
         notes: Notes::default(),
     };
@@ -123,6 +124,7 @@ struct Loading<'a> {
     files: Vec<String>,
     // A descriptor may name a file many times.
     open: HashMap<String, Arc<dyn Source>>,
+    shapes: HashMap<String, Shape>,
     kept: Kept,
     notes: Notes,
 }
@@ -181,9 +183,16 @@ impl Loading<'_> {
     }
 
     fn sparse(&mut self, file: Arc<dyn Source>, name: &str) -> Result<Sparse> {
-        let shape = self.shape(&*file, name).map_err(|e| e.in_path(name))?;
-        let (shape, damage) = directories::choose(&file, name, shape).map_err(|e| e.in_path(name))?;
-        self.notes.damage.extend(damage);
+        let shape = match self.shapes.get(name) {
+            Some(shape) => *shape,
+            None => {
+                let shape = self.shape(&*file, name).map_err(|e| e.in_path(name))?;
+                let (shape, damage) = directories::choose(&file, name, shape).map_err(|e| e.in_path(name))?;
+                self.notes.damage.extend(damage);
+                self.shapes.insert(name.to_owned(), shape);
+                shape
+            }
+        };
         Ok(Sparse::new(file, name, shape, self.parts.len(), &self.kept))
     }
 

@@ -56,6 +56,13 @@ impl Sparse {
         self.look(offset, want).map_err(|e| e.in_path(&self.name))
     }
 
+    /// Where the grain table is that `offset` of the extent belongs to, and how many from there on lie one after the other, or are in the
+    /// same state.
+    pub(super) fn tables_at(&self, offset: u64) -> Result<(Place, u64)> {
+        let table = offset / self.shape.grain / self.shape.entries;
+        self.tables_from(table, u64::MAX).map_err(|e| e.in_path(&self.name))
+    }
+
     fn look(&self, offset: u64, want: u64) -> Result<Run> {
         let shape = &self.shape;
         let grain = offset / shape.grain;
