@@ -6,6 +6,7 @@
 use std::process::ExitCode;
 
 mod again;
+mod attached;
 mod cli;
 mod clone;
 mod faults;
@@ -22,6 +23,7 @@ mod large;
 mod map;
 mod matrix;
 mod memory;
+mod outside;
 mod qcow2;
 mod refusals;
 mod rescue;
@@ -36,6 +38,7 @@ mod verify;
 fn main() -> ExitCode {
     let topics = [
         again::topic,
+        attached::topic,
         cli::topic,
         clone::topic,
         faults::topic,
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         map::topic,
         matrix::topic,
         memory::topic,
+        outside::topic,
         qcow2::topic,
         refusals::topic,
         rescue::topic,

@@ -10,7 +10,8 @@ mod tests;
 
 use crate::checksum::Adler32;
 use crate::error::{Error, Result};
-use crate::inflate::{Inflater, Rules, Stop};
+pub use crate::inflate::Padding;
+use crate::inflate::{Complement, Inflater, Rules, Stop};
 
 /// How much work goes into making data small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +138,12 @@ pub struct Progress {
 }
 
 /// A reusable decoder.
-pub struct Decompressor(ffi::Decoder);
+pub struct Decompressor(Decoding);
+
+enum Decoding {
+    Fast(ffi::Decoder),
+    Exact(Box<Inflater>),
+}
 
 impl Default for Decompressor {
     fn default() -> Self {
@@ -146,21 +152,47 @@ impl Default for Decompressor {
 }
 
 impl Decompressor {
-    /// A decoder.
+    /// A decoder that gets the bytes, as fast as can be: libdeflate. It takes either value for the one bit of a code that has no
+    /// other, where zlib takes one only, and does not look at bits that only fill up a byte.
     pub fn new() -> Self {
-        Self(ffi::Decoder::new())
+        Self(Decoding::Fast(ffi::Decoder::new()))
+    }
+
+    /// A decoder that proves a stream: what zlib refuses it refuses, and bits that only fill up a byte have to be zero. Takes about
+    /// one and a half times as long.
+    pub fn exact() -> Self {
+        Self(Decoding::Exact(Box::new(Inflater::new(Rules { padding: Padding::Zero, ..Rules::STRICT }))))
+    }
+
+    /// Whether it is [`exact`](Self::exact).
+    pub fn is_exact(&self) -> bool {
+        matches!(self.0, Decoding::Exact(_))
+    }
+
+    fn decode(&mut self, wrap: Wrap, src: &[u8], dst: &mut [u8]) -> Result<Progress> {
+        match (&mut self.0, wrap) {
+            (Decoding::Fast(decoder), wrap) => decoder.decode(wrap, src, dst),
+            (Decoding::Exact(inflater), Wrap::Raw) => inflate(inflater, src, dst),
+            (Decoding::Exact(inflater), Wrap::Zlib) => {
+                let decoded = zlib(inflater, src, dst)?;
+                match decoded.checksum_matches {
+                    true => Ok(decoded.progress),
+                    false => Err(Error::corrupt("deflate: broken stream or wrong checksum")),
+                }
+            }
+        }
     }
 
     /// Decodes the zlib stream at the start of `src` and checks its Adler-32.
     ///
     /// The output may be shorter than `dst`; [`Error::TooLarge`] when it is longer. What follows the stream is left alone.
     pub fn zlib(&mut self, src: &[u8], dst: &mut [u8]) -> Result<Progress> {
-        self.0.decode(Wrap::Zlib, src, dst)
+        self.decode(Wrap::Zlib, src, dst)
     }
 
     /// Decodes the bare deflate blocks at the start of `src`; otherwise like [`zlib`](Self::zlib).
     pub fn raw(&mut self, src: &[u8], dst: &mut [u8]) -> Result<Progress> {
-        self.0.decode(Wrap::Raw, src, dst)
+        self.decode(Wrap::Raw, src, dst)
     }
 }
 
@@ -175,29 +207,37 @@ pub struct Lenient {
 
 /// Decodes a zlib stream whose stored blocks carry wrong length complements, as Tableau TD3 firmware wrote them.
 ///
-/// Meant for data the strict decoder refused. A missing or wrong Adler-32 is reported, not an error.
-pub fn zlib_lenient(src: &[u8], dst: &mut [u8]) -> Result<Lenient> {
+/// Meant for data the other decoders refused. A missing or wrong Adler-32 is reported, not an error.
+pub fn zlib_lenient(src: &[u8], dst: &mut [u8], padding: Padding) -> Result<Lenient> {
+    zlib(&mut Inflater::new(Rules { complement: Complement::Any, padding }), src, dst)
+}
+
+fn zlib(inflater: &mut Inflater, src: &[u8], dst: &mut [u8]) -> Result<Lenient> {
     let body = zlib_body(src)?;
-    let mut inflater = Inflater::new(Rules::AnyStoredComplement);
-    let (mut pos, mut out) = (0, 0);
+    let Progress { consumed, written } = inflate(inflater, body, dst)?;
+    let stored: Option<&[u8; 4]> = body[consumed..].first_chunk();
+    let mut adler = Adler32::new();
+    adler.update(&dst[..written]);
+    Ok(Lenient {
+        progress: Progress { consumed: src.len() - body.len() + consumed + stored.map_or(0, |s| s.len()), written },
+        checksum_matches: stored.is_some_and(|s| u32::from_be_bytes(*s) == adler.value()),
+    })
+}
+
+fn inflate(inflater: &mut Inflater, src: &[u8], dst: &mut [u8]) -> Result<Progress> {
+    inflater.restart(0, 0);
+    let (mut consumed, mut written) = (0, 0);
     loop {
-        let run = inflater.run(&body[pos..], dst, out, 0)?;
-        pos += run.consumed;
-        out = run.out;
+        let run = inflater.run(&src[consumed..], dst, written, 0)?;
+        consumed += run.consumed;
+        written = run.out;
         match run.stop {
             Stop::BlockEnd => {}
-            Stop::End => break,
+            Stop::End => return Ok(Progress { consumed, written }),
             Stop::Input => return Err(Error::Truncated),
             Stop::Output => return Err(Error::too_large("the output does not fit its buffer")),
         }
     }
-    let stored: Option<&[u8; 4]> = body[pos..].first_chunk();
-    let mut adler = Adler32::new();
-    adler.update(&dst[..out]);
-    Ok(Lenient {
-        progress: Progress { consumed: src.len() - body.len() + pos + stored.map_or(0, |s| s.len()), written: out },
-        checksum_matches: stored.is_some_and(|s| u32::from_be_bytes(*s) == adler.value()),
-    })
 }
 
 /// What follows a zlib header.

@@ -11,13 +11,36 @@ pub const WINDOW: usize = 32 * 1024;
 /// No block header is longer, so input offered in pieces of this size always brings the decoder forward.
 pub(crate) const ENOUGH_INPUT: usize = 1024;
 
-/// How strictly the format is taken.
+/// How strictly the format is taken, where there is a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rules {
+pub struct Rules {
+    /// The complement of a stored block's length.
+    pub complement: Complement,
+    /// The bits between the end of a block's codes and the next whole byte.
+    pub padding: Padding,
+}
+
+/// What the complement of a stored block's length has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Complement {
+    /// What RFC 1951 says.
+    Right,
+    /// Anything: Tableau TD3 firmware leaves it wrong.
+    Any,
+}
+
+/// What the bits have to be that fill up a byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Padding {
+    /// Zeros, as every known encoder writes them.
+    Zero,
+    /// Anything, as RFC 1951 leaves it.
+    Any,
+}
+
+impl Rules {
     /// As RFC 1951 says.
-    Strict,
-    /// The complement of a stored block's length is not looked at: Tableau TD3 firmware leaves it wrong.
-    AnyStoredComplement,
+    pub const STRICT: Self = Self { complement: Complement::Right, padding: Padding::Any };
 }
 
 /// Why a decoder came back.
@@ -306,7 +329,13 @@ impl Inflater {
                     break if out == dst.len() { Stop::Output } else { Stop::Input };
                 }
                 State::Codes => match self.codes.run(&mut bits, dst, &mut out, floor)? {
-                    Stop::BlockEnd => break self.end_block(),
+                    Stop::BlockEnd => {
+                        let stop = self.end_block();
+                        if let Stop::End = stop {
+                            self.padding(bits.peek(bits.count % 8))?;
+                        }
+                        break stop;
+                    }
                     stop => break stop,
                 },
                 State::Done => break Stop::End,
@@ -316,6 +345,13 @@ impl Inflater {
         self.held = bits.held;
         self.held_bits = bits.count;
         Ok(Run { consumed: bits.pos, out, stop })
+    }
+
+    fn padding(&self, bits: usize) -> Result<()> {
+        if self.rules.padding == Padding::Zero && bits != 0 {
+            return Err(Error::corrupt("deflate: bits that stand for nothing are not zero"));
+        }
+        Ok(())
     }
 
     fn end_block(&mut self) -> Stop {
@@ -333,9 +369,10 @@ impl Inflater {
         let Some(first) = bits.take(3) else { return Ok(None) };
         match first >> 1 {
             0 => {
+                self.padding(bits.peek(bits.count % 8))?;
                 bits.drop(bits.count % 8);
                 let (Some(len), Some(complement)) = (bits.take(16), bits.take(16)) else { return Ok(None) };
-                if self.rules == Rules::Strict && complement != len ^ 0xffff {
+                if self.rules.complement == Complement::Right && complement != len ^ 0xffff {
                     return Err(Error::corrupt("deflate: stored block's length does not match its complement"));
                 }
                 bits.give_back_bytes();
@@ -594,7 +631,7 @@ mod tests {
     use super::*;
 
     fn inflate_in_pieces(src: &[u8], size: usize, piece: usize) -> Result<Vec<u8>> {
-        let mut inflater = Inflater::new(Rules::Strict);
+        let mut inflater = Inflater::new(Rules::STRICT);
         let mut dst = vec![0; size];
         let (mut pos, mut out, mut window) = (0, 0, piece);
         loop {

@@ -129,6 +129,15 @@ impl Probe<'_> {
     }
 }
 
+/// What an image is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Care {
+    /// To get its bytes: whatever can be decoded and is right by its checksums is.
+    Read,
+    /// To prove it: what other programs would refuse is damage, though its bytes can be had. Costs processor time.
+    Prove,
+}
+
 /// What it takes to open an image.
 #[derive(Clone)]
 pub struct OpenRequest {
@@ -144,6 +153,8 @@ pub struct OpenRequest {
     pub watch: Arc<dyn Watch>,
     /// Passphrases, asked for only when an image needs one.
     pub secrets: Arc<dyn Secrets>,
+    /// What it is opened for.
+    pub care: Care,
     /// The images that stand on this one, by name, the outermost first; empty for what a person named.
     pub above: Vec<String>,
 }

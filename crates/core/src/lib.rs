@@ -43,8 +43,8 @@ pub use error::{Error, Kind, Result};
 pub use extent::{Detail, Extent, State, States};
 pub use facts::{Case, Covers, Facts, Identity, StoredDigest};
 pub use format::{
-    Backing, Caps, Check, Checksums, Create, CreateRequest, Finding, Format, Image, Link, Open, OpenPart, OpenRequest,
-    Order, PROBE_HEAD, PROBE_TAIL, Part, Probe, Resume, Severity,
+    Backing, Caps, Care, Check, Checksums, Create, CreateRequest, Finding, Format, Image, Link, Open, OpenPart,
+    OpenRequest, Order, PROBE_HEAD, PROBE_TAIL, Part, Probe, Resume, Severity,
 };
 pub use limits::Limits;
 pub use locator::{Locator, PartName, Place};

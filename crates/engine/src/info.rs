@@ -2,6 +2,7 @@
 
 use crate::open::Opened;
 use crate::report::Range;
+use crate::walk::{LOOKUPS, runs};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -157,11 +158,7 @@ pub enum Listing {
 }
 
 /// Most extents or ranges that are listed: more help nobody and would fill the memory.
-const MOST: usize = 1 << 20;
-
-/// Most lookups in the map of an image: tables that refer to each other make a few bytes of a file into more extents than anybody
-/// can wait for.
-const LOOKUPS: u64 = 1 << 24;
+const MOST: usize = 1 << 19;
 
 /// What a walk over the map of an image came to.
 #[derive(Default)]
@@ -175,41 +172,15 @@ struct Walk {
 impl Walk {
     fn over(source: &dyn Source, listing: Listing) -> Self {
         let mut walk = Walk::default();
-        let mut run: Option<Extent> = None;
-        let (mut at, len, mut lookups) = (0, source.len(), 0);
-        while at < len {
-            let found = match source.extent_at(at) {
-                _ if lookups == LOOKUPS => {
-                    let what = format!(
-                        "the map of the image has more than {LOOKUPS} parts: it was not looked at from byte {at} on"
-                    );
-                    walk.warnings.push(what);
-                    break;
-                }
-                Ok(found) => found.clip(at, len).filter(|_| found.offset <= at),
-                Err(e) => {
-                    walk.warnings.push(format!("the extents from here on are not known: {}", e.chain()));
-                    break;
-                }
-            };
-            let Some(found) = found else {
-                walk.warnings
-                    .push(format!("the extents from byte {at} on are not known: one does not cover its offset"));
-                break;
-            };
-            lookups += 1;
-            at = found.end();
-            match &mut run {
-                Some(run) if run.state == found.state => run.len += found.len,
-                _ => {
-                    if let Some(run) = run.replace(found) {
-                        walk.add(source, listing, run);
-                    }
-                }
+        match runs(source, &mut |run| walk.add(source, listing, run)) {
+            Ok(None) => {}
+            Ok(Some(at)) => {
+                let what = format!(
+                    "the map of the image has more than {LOOKUPS} parts: it was not looked at from byte {at} on"
+                );
+                walk.warnings.push(what);
             }
-        }
-        if let Some(run) = run {
-            walk.add(source, listing, run);
+            Err(e) => walk.warnings.push(format!("the extents from here on are not known: {}", e.chain())),
         }
         walk
     }

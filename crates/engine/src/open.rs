@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tintype_core::layers::{Masked, Placed, Slice};
 use tintype_core::mapfile::{Gaps, Mapfile};
-use tintype_core::{Entry, Error, Format, Image, Limits, Locator, NoFiles, NoSecrets, OpenRequest, Opener, Outlet};
+use tintype_core::{
+    Care, Entry, Error, Format, Image, Limits, Locator, NoFiles, NoSecrets, OpenRequest, Opener, Outlet,
+};
 use tintype_core::{PARTIAL, PartName, Place, Result, Secrets, Source, Watch};
 use tintype_device::folder::{Folder, Reach, Reading};
 
@@ -26,6 +28,8 @@ pub struct Inputs {
     pub watch: Arc<dyn Watch>,
     /// Passphrases.
     pub secrets: Arc<dyn Secrets>,
+    /// What they are opened for.
+    pub care: Care,
 }
 
 /// What happens to an image whose files somebody has locked to write to them.
@@ -158,6 +162,7 @@ pub fn open(text: &str, inputs: &Inputs) -> Result<Opened> {
         limits: Limits::default(),
         watch: Arc::clone(&inputs.watch),
         secrets: Arc::clone(&inputs.secrets),
+        care: inputs.care,
         above: Vec::new(),
     };
     // Formats know their files by bare names; a person has to find them.
@@ -289,6 +294,7 @@ pub fn reopen_written(
         limits: Limits::default(),
         watch: Arc::clone(watch),
         secrets: Arc::new(NoSecrets),
+        care: Care::Prove,
         above: Vec::new(),
     };
     let image = tintype_formats::open(&request, Some(format))?.1;

@@ -11,7 +11,6 @@ use tintype_core::{Body, Error, Format, Image, OpenRequest, PROBE_HEAD, PROBE_TA
 mod blocks;
 pub mod bochs;
 pub mod cloop;
-mod clusters;
 pub mod ewf;
 pub mod gzip;
 pub mod ova;

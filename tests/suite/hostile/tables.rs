@@ -37,8 +37,8 @@ pub(super) fn cases() -> Vec<Case> {
         ("qcow2: tables over each other", qcow2_over_each_other, TOO_MUCH, "which is no cluster"),
         ("qcow2: clusters far from each other", qcow2_far, [0, 3, 0], "too far from each other"),
         ("qcow2: the largest disk there is", qcow2_largest, [0, 1, 0], "counted 0 times"),
-        ("qcow2: tables in the header", qcow2_in_itself, TOO_MUCH, "counted"),
-        ("qcow2: as many snapshots as there can be", qcow2_snapshots, [0, 1, 0], "snapshot"),
+        ("qcow2: tables in the header", qcow2_in_itself, READABLE, "counted"),
+        ("qcow2: as many snapshots as there can be", qcow2_snapshots, READABLE, "65537 times"),
         ("qcow2: bitmaps without end", qcow2_bitmaps, [0, 3, 0], "bitmaps"),
         ("qcow2: compressed, to the end of the file and beyond", qcow2_packed, TOO_MUCH, "cannot be decoded"),
         ("qcow2: on itself", qcow2_on_itself, CORRUPT, "is a loop"),
@@ -66,7 +66,7 @@ pub(super) fn cases() -> Vec<Case> {
         ("parallels: snapshots in a circle", parallels_circle, CORRUPT, "are a loop"),
         ("bochs: one extent for all of the disk", bochs_one_extent, TOO_MUCH, "lie over each other"),
         ("cloop: offsets in a hole", cloop_hole, TOO_MUCH, "said to lie"),
-        ("cloop: blocks of 64 MiB", cloop_blocks, [0, 0, 3], "verified"),
+        ("cloop: blocks of 64 MiB", cloop_blocks, [0, 0, 0], "verified"),
         ("simg: a checksum of eight tebibytes of nothing", simg_skip, READABLE, "checksum"),
         ("simg: chunks of nothing", simg_empty, [0, 0, 0], "verified"),
         ("ovf: an entity of entities", ovf_entities, CORRUPT, "a document type"),
@@ -533,10 +533,10 @@ const ENVELOPE: &str = "<Envelope xmlns=\"http://schemas.dmtf.org/ovf/envelope/1
 
 fn ovf_entities(_: &Bases, folder: &Path) -> PathBuf {
     let mut text = "<?xml version=\"1.0\"?>\n<!DOCTYPE a [<!ENTITY e0 \"ha\">".to_owned();
-    for i in 1..100 {
+    for i in 1..30 {
         text += &format!("<!ENTITY e{i} \"{}\">", format!("&e{};", i - 1).repeat(10));
     }
-    ovf(folder, &format!("{text}]>\n{ENVELOPE}&e99;</Envelope>"))
+    ovf(folder, &format!("{text}]>\n{ENVELOPE}&e29;</Envelope>"))
 }
 
 fn ovf_deep(_: &Bases, folder: &Path) -> PathBuf {
@@ -564,7 +564,7 @@ fn machine(file: &str) -> Vec<u8> {
 
 fn ova_manifest(bases: &Bases, folder: &Path) -> PathBuf {
     // Each line asks for all of the disk, and none is right.
-    let lines: String = (0..15_000).map(|i| format!("SHA256({}d.vmdk)= {i:064x}\n", "./".repeat(i % 3))).collect();
+    let lines: String = (0..12_000).map(|i| format!("SHA256({}d.vmdk)= {i:064x}\n", "./".repeat(i % 3))).collect();
     let mut disk = bases.stream.bytes.clone();
     disk.resize(24 * MIB, 0);
     let footer = bases.stream.bytes[bases.stream.bytes.len() - 1536..].to_vec();

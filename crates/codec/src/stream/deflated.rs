@@ -84,7 +84,7 @@ impl Deflated {
         Self {
             feed,
             wrap,
-            inflater: Inflater::new(Rules::Strict),
+            inflater: Inflater::new(Rules::STRICT),
             phase: Phase::Header { first: true },
             buf: vec![0; BUFFER].into(),
             floor: 0,

@@ -64,7 +64,7 @@ fn is_zlib(head: &[u8]) -> bool {
     let Ok(body) = zlib_body(head) else { return false };
     let body = &body[..body.len().min(4 * ENOUGH_INPUT)];
     let mut out = vec![0; WINDOW];
-    !body.is_empty() && Inflater::new(Rules::Strict).run(body, &mut out, 0, 0).is_ok()
+    !body.is_empty() && Inflater::new(Rules::STRICT).run(body, &mut out, 0, 0).is_ok()
 }
 
 fn is_lzma(head: &[u8]) -> bool {

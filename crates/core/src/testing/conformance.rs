@@ -165,6 +165,7 @@ pub fn open_request(outlet: &MemoryOutlet, name: &str) -> OpenRequest {
         limits: Limits::default(),
         watch: Arc::new(Silent::default()),
         secrets: Arc::new(NoSecrets),
+        care: crate::Care::Read,
         above: Vec::new(),
     }
 }
@@ -178,6 +179,7 @@ pub fn open_bytes(name: &str, bytes: Vec<u8>) -> OpenRequest {
         limits: Limits::default(),
         watch: Arc::new(Silent::default()),
         secrets: Arc::new(NoSecrets),
+        care: crate::Care::Read,
         above: Vec::new(),
     }
 }

@@ -113,6 +113,7 @@ impl Site {
             sidecars: None,
             watch: Arc::new(tintype_core::Silent::default()),
             secrets: Arc::new(tintype_core::NoSecrets),
+            care: tintype_core::Care::Read,
         };
         let locator = self.folder.join(&self.name);
         let locator = if locator.is_absolute() { locator } else { Path::new(".").join(locator) };

@@ -1,46 +1,124 @@
-//! What checks of block-mapped images collect.
+//! What a check found about one file, joined and bounded.
 
 use super::Table;
 use super::overlap::{Take, overlaps};
 use std::collections::BTreeMap;
-use tintype_core::{Error, Finding, Result, Watch};
+use std::ops::Range;
+use tintype_core::{Error, Finding, Result, Severity, Watch};
 
 /// Most findings of one kind that are listed.
-const MOST: u64 = 8;
+const MOST: u64 = 20;
 /// Entries between two looks at whether the person wants to stop.
 const STEP: u64 = 1 << 16;
+/// Most pairs of blocks that lie over each other that are looked for.
+const PAIRS: usize = 1 << 16;
+
+/// A run of clusters with the same fault.
+struct Miscounted {
+    first: u64,
+    clusters: u64,
+    cluster: u64,
+    stored: u64,
+    found: u64,
+}
 
 /// Findings about one file, of which only the first few of each kind are kept.
 pub(crate) struct Findings {
     file: String,
     list: Vec<Finding>,
-    counts: BTreeMap<&'static str, u64>,
+    counts: BTreeMap<&'static str, (Severity, u64)>,
+    run: Option<Miscounted>,
+    /// True while things are looked at again that have been told of.
+    pub(crate) quiet: bool,
 }
 
 impl Findings {
     /// No findings about `file`.
     pub(crate) fn new(file: &str) -> Self {
-        Findings { file: file.to_owned(), list: Vec::new(), counts: BTreeMap::new() }
+        let (list, counts) = (Vec::new(), BTreeMap::new());
+        Findings { file: file.to_owned(), list, counts, run: None, quiet: false }
     }
 
-    /// Damage at `offset` of the file.
+    /// True if there is nothing to tell yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty() && self.run.is_none()
+    }
+
+    /// Damage at `offset` of the file, of which there can be one.
     pub(crate) fn damage(&mut self, what: impl Into<String>, offset: u64) {
-        self.list.push(Finding::damage(what).in_file(&self.file, offset));
+        self.add(Finding::damage(what).in_file(&self.file, offset));
     }
 
-    /// Something odd at `offset` of the file.
+    /// Something odd at `offset` of the file, of which there can be one.
     pub(crate) fn warning(&mut self, what: impl Into<String>, offset: u64) {
-        self.list.push(Finding::warning(what).in_file(&self.file, offset));
+        self.add(Finding::warning(what).in_file(&self.file, offset));
     }
 
-    /// Damage at `offset` of the file to `touched`, offset and length, of the disk. Of one `kind`, which is said in the plural, a
-    /// few are listed and the rest counted.
-    pub(crate) fn each(&mut self, kind: &'static str, what: impl FnOnce() -> String, offset: u64, touched: (u64, u64)) {
-        let count = self.counts.entry(kind).or_default();
+    fn add(&mut self, finding: Finding) {
+        if !self.quiet {
+            self.list.push(finding);
+        }
+    }
+
+    /// Whether a finding of this kind is to be told; counts it.
+    fn told(&mut self, kind: &'static str, severity: Severity) -> bool {
+        if self.quiet {
+            return false;
+        }
+        let (_, count) = self.counts.entry(kind).or_insert((severity, 0));
         *count += 1;
-        if *count <= MOST {
+        *count <= MOST
+    }
+
+    /// Damage at `offset` of the file to `touched`, offset and length, of the disk, if that is known. Of one `kind`, which is said in
+    /// the plural, a few are listed and the rest counted.
+    pub(crate) fn each(
+        &mut self,
+        kind: &'static str,
+        what: impl FnOnce() -> String,
+        offset: u64,
+        touched: Option<(u64, u64)>,
+    ) {
+        if self.told(kind, Severity::Damage) {
             let finding = Finding::damage(what()).in_file(&self.file, offset);
-            self.list.push(if touched.1 > 0 { finding.touching(touched.0, touched.1) } else { finding });
+            self.list.push(match touched {
+                Some((from, len)) if len > 0 => finding.touching(from, len),
+                _ => finding,
+            });
+        }
+    }
+
+    /// Clusters of `cluster` bytes that the file counts `stored` times each, and that are referred to `found` times. What follows each
+    /// other is told as one.
+    pub(crate) fn counts(&mut self, numbers: Range<u64>, cluster: u64, stored: u64, found: u64) {
+        if stored == found || numbers.is_empty() {
+            return;
+        }
+        let clusters = numbers.end - numbers.start;
+        if let Some(run) = &mut self.run
+            && (run.stored, run.found) == (stored, found)
+            && run.first + run.clusters == numbers.start
+        {
+            run.clusters += clusters;
+            return;
+        }
+        self.end_run();
+        self.run = Some(Miscounted { first: numbers.start, clusters, cluster, stored, found });
+    }
+
+    fn end_run(&mut self) {
+        let Some(Miscounted { first, clusters, cluster, stored, found }) = self.run.take() else { return };
+        let which = match clusters {
+            1 => "a cluster is".to_owned(),
+            n => format!("{n} clusters are each"),
+        };
+        let what = format!("{which} referred to {found} times, but counted {stored} times");
+        let offset = first.saturating_mul(cluster);
+        if stored < found {
+            self.each("runs of clusters that are counted too low", || what, offset, None);
+        } else if self.told("runs of clusters that are lost to the file", Severity::Warning) {
+            let what = format!("{what}: {} bytes are lost to the file", clusters.saturating_mul(cluster));
+            self.list.push(Finding::warning(what).in_file(&self.file, offset));
         }
     }
 
@@ -71,17 +149,22 @@ impl Findings {
         let mut report = |a: u64, b: u64, at: u64| {
             let (first, second) = (name(a.min(b)), name(a.max(b)));
             let what = || format!("blocks {first} and {second} lie over each other at {at}");
-            self.each("blocks that lie over each other", what, table.place(b), touched(b));
+            self.each("blocks that lie over each other", what, table.place(b), Some(touched(b)));
         };
-        overlaps(1 << 16, &list, &mut report)
+        overlaps(PAIRS, &list, &mut report)
     }
 
     /// All of them.
     pub(crate) fn finish(mut self) -> Vec<Finding> {
-        for (kind, count) in &self.counts {
+        self.end_run();
+        for (kind, (severity, count)) in &self.counts {
             if *count > MOST {
                 let what = format!("there are {} more {kind}", count - MOST);
-                self.list.push(Finding::damage(what).in_file(&self.file, 0));
+                let finding = match severity {
+                    Severity::Damage => Finding::damage(what),
+                    Severity::Warning => Finding::warning(what),
+                };
+                self.list.push(finding.in_file(&self.file, 0));
             }
         }
         self.list

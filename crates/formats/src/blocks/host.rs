@@ -1,33 +1,42 @@
-//! Blocks that lie as they are in a file.
+//! Files that blocks and tables lie in.
 
-use super::{HostFile, Place, Run};
-use tintype_core::Result;
+use std::sync::Arc;
+use tintype_core::{Error, Result, Source};
 
-/// Blocks that lie side by side in a file.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Side {
-    /// Index of the file.
-    pub(crate) file: usize,
-    /// Offset of the first one.
-    pub(crate) at: u64,
-    /// Bytes of each.
-    pub(crate) block: u64,
-    /// How many, at least 1.
-    pub(crate) count: u64,
+/// A file, and what it is called.
+#[derive(Clone)]
+pub(crate) struct HostFile {
+    /// Its name, as the opener knows it.
+    pub(crate) name: String,
+    /// Its bytes.
+    pub(crate) source: Arc<dyn Source>,
 }
 
-impl Side {
-    /// The run that starts `inside` the first block, of at most `left` bytes: as much as is in the file, in whole blocks. `Corrupt` if
-    /// the first one is not.
-    pub(crate) fn run(self, host: &HostFile, inside: u64, left: u64) -> Result<Run> {
-        let first = (self.block - inside).min(left);
-        let at = self.at.saturating_add(inside);
-        host.holds("a block", at, first)?;
-        let there = host.source.len() - at;
-        let mut len = self.count.saturating_mul(self.block).saturating_sub(inside).min(left);
-        if len > there {
-            len = first + (there - first) / self.block * self.block;
-        }
-        Ok(Run::new(len, Place::Host { file: self.file, at }))
+impl HostFile {
+    /// The file `name`.
+    pub(crate) fn new(name: &str, source: &Arc<dyn Source>) -> Self {
+        HostFile { name: name.to_owned(), source: Arc::clone(source) }
     }
+
+    /// As [`holds`], and the error has the name.
+    pub(crate) fn holds(&self, what: &str, at: u64, len: u64) -> Result<()> {
+        holds(&*self.source, what, at, len).map_err(|e| e.in_path(&self.name))
+    }
+}
+
+/// Refuses bytes that are not in the file, with `Corrupt`: `what` is what should be there.
+pub(crate) fn holds(file: &dyn Source, what: &str, at: u64, len: u64) -> Result<()> {
+    match at.checked_add(len) {
+        Some(end) if end <= file.len() => Ok(()),
+        _ => {
+            let what = format!("{what}: {len} bytes at {at} lie outside the file, which has {}", file.len());
+            Err(Error::corrupt(what).at(at))
+        }
+    }
+}
+
+/// Fills `buf` with what is at `at`: `what` is what should be there. `Corrupt` where the file has it not.
+pub(crate) fn read(file: &dyn Source, what: &str, buf: &mut [u8], at: u64) -> Result<()> {
+    holds(file, what, at, buf.len() as u64)?;
+    file.read_at(buf, at).map_err(|e| e.at(at))
 }

@@ -1,35 +1,60 @@
-//! What the block-mapped formats share: an image is cut into blocks of one size, and a table says where each block lies.
+//! What the formats of virtual disks share: an image is cut into blocks of one size, and tables say where each block lies.
 //!
 //! ```text
-//!  reading   Mapped (a Source) -> BlockMap::run_at -> Table (bounded windows of the table in the file)
-//!                 |- Place::Host    the container's file, its holes and bad ranges kept
-//!                 |- Place::Packed  BlockMap::unpack
+//!  reading   Mapped (a Source) -> BlockMap::run_at -> Table, or Levels and what their entries mean -> Tables (windows, holes)
+//!                 |- Place::At      the image's file, its holes and bad ranges kept; Cipher
+//!                 |- Place::Packed  several read at once, BlockMap::unpack, Coding
 //!                 |- Place::Absent  the image below, zeros beyond its end; zeros where there is none
-//!                 `- Place::Zero
+//!                 `- Place::Zero, Place::Unused
 //!  writing   BlockSink -> Space: workers claim a slot for a block when its first byte that is no zero comes, and write in place;
 //!                 the format writes its table from the slots at the end
-//!  checking  overlaps: which blocks lie over each other, in bounded memory
+//!  checking  scan: tables from start to end; overlaps: which blocks lie over each other, wherever they begin; References: how often
+//!                 clusters are referred to, where that may be more than once; Findings: what is told of all that
 //! ```
 //!
-//! Nothing here knows a format. All numbers are bytes unless they are called block, entry or slot.
+//! Here a block is what a table has an entry for: the cluster, the grain or the extent of a format. Nothing here knows a format. All
+//! numbers are bytes unless they are called block, entry or slot. What is kept for later is bounded for all images of the program
+//! together.
 
+mod backing;
 mod bits;
+mod cipher;
 mod findings;
 mod host;
+mod levels;
 mod mapped;
+mod numbers;
 mod overlap;
 mod padding;
+mod place;
+mod references;
+mod scan;
+mod shelf;
 mod sink;
 mod space;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unpack;
+mod windows;
+mod zeros;
 
+pub(crate) use backing::backing;
 pub(crate) use bits::Bits;
+pub(crate) use cipher::{Cipher, Numbered};
 pub(crate) use findings::Findings;
-pub(crate) use host::Side;
-pub(crate) use mapped::{BlockMap, HostFile, Mapped, Place, Run};
+pub(crate) use host::{HostFile, holds, read};
+pub(crate) use levels::{Levels, Meaning, Step};
+pub(crate) use mapped::Mapped;
+pub(crate) use numbers::{be16, be32, be64};
+pub(crate) use overlap::overlaps;
 pub(crate) use padding::{padded, padding};
+pub(crate) use place::{BlockMap, Packed, Place, Run, Straight, Unpacked};
+pub(crate) use references::References;
+pub(crate) use scan::nonzero;
 pub(crate) use sink::BlockSink;
 pub(crate) use space::{Placement, Slots, Space};
-pub(crate) use table::{Entry, Table};
+pub(crate) use table::Table;
+pub(crate) use unpack::Coding;
+pub(crate) use windows::{Entries, Entry, Tables};
+pub(crate) use zeros::Zeros;

@@ -13,19 +13,19 @@ struct Listed {
 }
 
 impl BlockMap for Listed {
-    fn run_at(&self, offset: u64) -> Result<Run> {
+    fn run_at(&self, offset: u64, _most: u64) -> Result<Run> {
         let (n, inside) = ((offset / self.block) as usize, offset % self.block);
         let place = match self.places[n] {
-            Place::Host { file, at } => Place::Host { file, at: at + inside },
+            Place::At(at) => Place::At(at + inside),
             other => other,
         };
         Ok(Run::new(self.block - inside, place))
     }
 
-    fn unpack(&self, stored: &[u8], out: &mut [u8]) -> Result<()> {
+    fn unpack(&self, _packed: &Packed, stored: &[u8], out: &mut [u8]) -> Result<Unpacked> {
         // A block of one byte, repeated.
         out.fill(stored[0]);
-        Ok(())
+        Ok(Unpacked::Whole)
     }
 }
 
@@ -37,15 +37,8 @@ fn host(bytes: Vec<u8>) -> HostFile {
 fn blocks_of_every_kind_are_read() {
     let noise = Model::noise(3000, 1).bytes;
     let below = Model::noise(4500, 2).bytes;
-    let packed = Place::Packed { file: 0, at: 7, stored: 10, block: 4000, plain: 1000 };
-    let places = vec![
-        Place::Host { file: 0, at: 1500 },
-        Place::Zero,
-        Place::Host { file: 0, at: 500 },
-        Place::Absent,
-        packed,
-        Place::Absent,
-    ];
+    let packed = Place::Packed(Packed { at: 7, stored: 10, block: 4000, plain: 1000 });
+    let places = vec![Place::At(1500), Place::Zero, Place::At(500), Place::Absent, packed, Place::Absent];
     let mut bytes = noise[1500..2500].to_vec();
     bytes.resize(2000, 0);
     bytes.extend(&noise[500..1500]);
@@ -55,7 +48,7 @@ fn blocks_of_every_kind_are_read() {
     bytes.resize(5700, 0);
     let model = Model { bytes, runs: Vec::new(), sector: 512 };
     let map = Listed { block: 1000, places };
-    let mapped = Mapped::new(map, vec![host(noise)], 5700, 1000).standing_on(Arc::new(Bytes(below)));
+    let mapped = Mapped::new(map, host(noise), 5700, 1000).standing_on(Some(Arc::new(Bytes(below))));
     check_source(&mapped, &model);
     let states: Vec<_> = extents(&mapped, 0, 5700).map(|e| e.unwrap()).map(|e| (e.len, e.state)).collect();
     let zero = |len| (len, State::Zero);
@@ -69,9 +62,9 @@ fn blocks_of_every_kind_are_read() {
 #[test]
 fn what_is_known_of_the_file_is_known_of_the_disk() {
     let model = Model::mixed(200_000, &State::ALL, 512, 3);
-    let map = Listed { block: 200_000, places: vec![Place::Host { file: 0, at: 0 }] };
-    let files = vec![HostFile { name: "h".into(), source: Arc::new(model.clone()) }];
-    let mapped = Mapped::new(map, files, 200_000, 200_000);
+    let map = Listed { block: 200_000, places: vec![Place::At(0)] };
+    let file = HostFile { name: "h".into(), source: Arc::new(model.clone()) };
+    let mapped = Mapped::new(map, file, 200_000, 200_000);
     check_source(&mapped, &model);
     let runs: Vec<Extent> = extents(&mapped, 0, 200_000).map(|e| e.unwrap()).collect();
     assert_eq!(runs, model.runs);
@@ -96,9 +89,9 @@ impl Source for Broken {
 
 #[test]
 fn a_failure_below_says_how_far_it_came() {
-    let places = vec![Place::Zero, Place::Host { file: 0, at: 5000 }];
-    let files = vec![HostFile { name: "h".into(), source: Arc::new(Broken(5100)) }];
-    let mapped = Mapped::new(Listed { block: 1000, places }, files, 2000, 1000);
+    let places = vec![Place::Zero, Place::At(5000)];
+    let file = HostFile { name: "h".into(), source: Arc::new(Broken(5100)) };
+    let mapped = Mapped::new(Listed { block: 1000, places }, file, 2000, 1000);
     let e = mapped.read_at(&mut [0; 1500], 300).unwrap_err();
     assert_eq!(e.kind(), Kind::Unreadable { good: 800, first_bad: Some(1100) });
 }
@@ -139,10 +132,10 @@ fn holes_of_a_table_cost_nothing() {
     let data = 1 << 30..(1 << 30) + 4096;
     let file = Arc::new(Sparse { len: 8 << 40, data, reads: AtomicU64::new(0) });
     let source: Arc<dyn Source> = file.clone();
-    let table = Table::new("the table", source, "t", 0, 1 << 40, Entry::Le64).unwrap();
+    let table = Table::new("the table", HostFile::new("t", &source), 0, 1 << 40, Entry::Le64).unwrap();
     let (mut n, mut steps, mut full) = (0, 0, 0);
     while n < table.entries() {
-        let (value, len) = table.run(n, |_, v| (v == 0) == (table.get(n).unwrap() == 0)).unwrap();
+        let (value, len) = table.run(n, u64::MAX, |first, _, v| (v == 0) == (first == 0)).unwrap();
         full += if value != 0 { len } else { 0 };
         (n, steps) = (n + len, steps + 1);
     }
@@ -154,9 +147,9 @@ fn holes_of_a_table_cost_nothing() {
 #[test]
 fn tables_are_read_in_every_width() {
     let bytes: Vec<u8> = (0..80_000u32).flat_map(|i| i.to_be_bytes()).collect();
-    let source: Arc<dyn Source> = Arc::new(Bytes(bytes.clone()));
+    let file = host(bytes.clone());
     for (entry, n) in [(Entry::Be32, 79_000), (Entry::Le32, 79_000), (Entry::Be64, 39_000), (Entry::Le64, 39_000)] {
-        let table = Table::new("t", Arc::clone(&source), "t", 8, n, entry).unwrap();
+        let table = Table::new("t", file.clone(), 8, n, entry).unwrap();
         for i in [0, 1, 4095, 4096, n - 1] {
             let at = 8 + (i * entry.width()) as usize;
             let four: [u8; 4] = bytes[at..at + 4].try_into().unwrap();
@@ -166,10 +159,11 @@ fn tables_are_read_in_every_width() {
                 Entry::Le32 => u32::from_le_bytes(four).into(),
                 Entry::Be64 => u64::from_be_bytes(eight),
                 Entry::Le64 => u64::from_le_bytes(eight),
+                Entry::Byte | Entry::Pair => unreachable!(),
             };
             assert_eq!((table.get(i).unwrap(), table.place(i)), (want, at as u64));
         }
-        assert!(Table::new("t", Arc::clone(&source), "t", 320_000, 1, entry).is_err());
+        assert!(Table::new("t", file.clone(), 320_000, 1, entry).is_err());
     }
 }
 
@@ -203,15 +197,15 @@ fn blocks_are_written_where_the_space_says() {
         let mut places = Vec::new();
         for n in 0..space.blocks() {
             places.push(match space.slot(n) {
-                Some(slot) => Place::Host { file: 0, at: space.place(slot) + lead },
+                Some(slot) => Place::At(space.place(slot) + lead),
                 None => Place::Absent,
             });
             assert!(space.slot(n).is_none() || !space.is_bare(n));
         }
         let file = space.file();
         let stored: Arc<dyn Source> = Arc::new(Stored::new(Arc::clone(file), file.len().unwrap()));
-        let files = vec![HostFile::new("s", &stored)];
-        check_source(&Mapped::new(Listed { block, places }, files, 700_001, block), &model);
+        let file = HostFile::new("s", &stored);
+        check_source(&Mapped::new(Listed { block, places }, file, 700_001, block), &model);
         if placement == Placement::ByNeed && block == 4096 {
             assert!(space.used() < space.blocks(), "zeros took room");
         }

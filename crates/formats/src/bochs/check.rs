@@ -16,7 +16,7 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
         // Of an extent, its bits have to be there; sectors without a bit need not.
         if number != ABSENT && parsed.place(number) >= parsed.host.source.len() {
             let what = || format!("extent {n} is said to lie at {}, outside the file", parsed.place(number));
-            findings.each("extents outside the file", what, parsed.table.place(n), touched(n));
+            findings.each("extents outside the file", what, parsed.table.place(n), Some(touched(n)));
         }
         Ok(())
     })?;

@@ -3,7 +3,7 @@
 //! Source: the chapter "Redologs" of the Bochs developers guide, and files of bximage looked at byte by byte.
 
 use super::MAGIC;
-use crate::blocks::{Bits, BlockMap, Entry, HostFile, Mapped, Place, Run, Side, Table};
+use crate::blocks::{Bits, BlockMap, Entry, HostFile, Mapped, Place, Run, Table};
 use std::sync::Arc;
 use tintype_core::{Checksums, Error, Facts, Image, OpenRequest, Result};
 use zerocopy::little_endian::{U32, U64};
@@ -85,11 +85,12 @@ pub(super) fn parse(request: &OpenRequest) -> Result<Parsed> {
         return Err(wrong(Error::corrupt(what).at(0x48)));
     }
     let at = u64::from(header.header.get());
-    let table = Table::new("the catalog", Arc::clone(source), name, at, entries, Entry::Le32)?;
+    let host = HostFile::new(name, source);
+    let table = Table::new("the catalog", host.clone(), at, entries, Entry::Le32)?;
     let base = table.place(entries);
     let lead = bitmap.next_multiple_of(SECTOR);
-    let host = HostFile::new(name, source);
-    Ok(Parsed { table, host, len, extent, lead, base, bits: Bits::lsb_first(lead) })
+    let bits = Bits::lsb_first(host.clone(), lead);
+    Ok(Parsed { table, host, len, extent, lead, base, bits })
 }
 
 impl Parsed {
@@ -105,21 +106,18 @@ impl Parsed {
 }
 
 impl BlockMap for Parsed {
-    fn run_at(&self, offset: u64) -> Result<Run> {
+    fn run_at(&self, offset: u64, _most: u64) -> Result<Run> {
         let (n, inside) = (offset / self.extent, offset % self.extent);
-        let (number, count) = self.table.run(n, |_, value| value == ABSENT)?;
+        // In front of each extent are its bits: no two lie together.
+        let same = |first: u64, _: u64, value: u64| first == ABSENT && value == ABSENT;
+        let (number, count) = self.table.run(n, u64::MAX, same)?;
         if number == ABSENT {
             return Ok(Run::new(count * self.extent - inside, Place::Absent));
         }
         let at = self.place(number);
-        let (set, sectors) = self.bits.run(&self.host, at, inside / SECTOR, self.extent / SECTOR)?;
-        let len = sectors * SECTOR - inside % SECTOR;
-        if !set {
-            return Ok(Run::new(len, Place::Absent));
-        }
-        let side = Side { file: 0, at: at + self.lead, block: self.extent, count: 1 };
-        // Sectors that were never written may lie beyond the end of the file.
-        side.run(&self.host, inside, len.min(self.len - offset))
+        let (set, sectors) = self.bits.run(at, inside / SECTOR, self.extent / SECTOR)?;
+        let place = if set { Place::At(at.saturating_add(self.lead + inside)) } else { Place::Absent };
+        Ok(Run::new(sectors * SECTOR - inside % SECTOR, place))
     }
 }
 
@@ -128,7 +126,7 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     let (host, len, extent) = (parsed.host.clone(), parsed.len, parsed.extent);
     let mut facts = Facts::default();
     facts.fields.insert("block_size".into(), extent.to_string());
-    let disk = Arc::new(Mapped::new(parsed, vec![host], len, extent).with_facts(facts));
+    let disk = Arc::new(Mapped::new(parsed, host, len, extent).with_facts(facts));
     let image = Image::new("growing", disk, vec![request.entry.name.clone()]);
     Ok(Image { checksums: Checksums::Structure, ..image })
 }

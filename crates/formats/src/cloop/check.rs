@@ -24,17 +24,20 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
             match parsed.between(n, at, end) {
                 Ok(_) if at < first => {
                     let what = || format!("block {n} is said to lie at {at}, over the list of offsets");
-                    findings.each("blocks over the list of offsets", what, place, touched);
+                    findings.each("blocks over the list of offsets", what, place, Some(touched));
                 }
                 Ok(_) => {}
-                Err(e) if e.kind() == Kind::Corrupt => findings.each(WRONG, || e.what().to_owned(), place, touched),
+                Err(e) if e.kind() == Kind::Corrupt => {
+                    findings.each(WRONG, || e.what().to_owned(), place, Some(touched));
+                }
                 Err(e) => return Err(e),
             }
         }
         // In a hole of the list nothing lies anywhere.
         if count > 1 {
             let what = || format!("{} blocks from block {i} on are said to lie at {end}", count - 1);
-            findings.each(WRONG, what, parsed.table.place(i), (i * parsed.block, (count - 1) * parsed.block));
+            let touched = (i * parsed.block, (count - 1) * parsed.block);
+            findings.each(WRONG, what, parsed.table.place(i), Some(touched));
         }
         before = Some(end);
         Ok(())

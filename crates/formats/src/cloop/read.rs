@@ -3,9 +3,8 @@
 //! Source: the head of `compressed_loop.h` of cloop, and files of create_compressed_fs looked at byte by byte.
 
 use super::MAGIC;
-use crate::blocks::{BlockMap, Entry, HostFile, Mapped, Place, Run, Table};
-use std::sync::{Arc, Mutex, PoisonError};
-use tintype_codec::deflate::Decompressor;
+use crate::blocks::{BlockMap, Coding, Entry, HostFile, Mapped, Packed, Place, Run, Table, Unpacked};
+use std::sync::Arc;
 use tintype_core::{Checksums, Error, Facts, Image, OpenRequest, Result};
 
 /// Where the numbers are.
@@ -21,7 +20,6 @@ pub(super) struct Parsed {
     pub(super) blocks: u64,
     pub(super) table: Table,
     pub(super) host: HostFile,
-    idle: Mutex<Vec<Decompressor>>,
 }
 
 pub(super) fn parse(request: &OpenRequest) -> Result<Parsed> {
@@ -47,8 +45,9 @@ pub(super) fn parse(request: &OpenRequest) -> Result<Parsed> {
         return Err(wrong(Error::corrupt(format!("blocks of {block} bytes are none")).at(NUMBERS)));
     }
     request.limits.allocate("a block", block).map_err(wrong)?;
-    let table = Table::new("the list of offsets", Arc::clone(source), name, OFFSETS, blocks + 1, Entry::Be64)?;
-    Ok(Parsed { block, blocks, table, host: HostFile::new(name, source), idle: Mutex::default() })
+    let host = HostFile::new(name, source);
+    let table = Table::new("the list of offsets", host.clone(), OFFSETS, blocks + 1, Entry::Be64)?;
+    Ok(Parsed { block, blocks, table, host })
 }
 
 /// Most bytes that a block of `block` bytes takes when it does not become shorter: far more than any zlib makes of it.
@@ -75,24 +74,15 @@ impl Parsed {
 }
 
 impl BlockMap for Parsed {
-    fn run_at(&self, offset: u64) -> Result<Run> {
+    fn run_at(&self, offset: u64, _most: u64) -> Result<Run> {
         let n = offset / self.block;
         let (at, stored) = self.stored(n)?;
-        let place = Place::Packed { file: 0, at, stored, block: n * self.block, plain: self.block };
-        Ok(Run::new((n + 1) * self.block - offset, place))
+        let packed = Packed { at, stored, block: n * self.block, plain: self.block };
+        Ok(Run::new((n + 1) * self.block - offset, Place::Packed(packed)))
     }
 
-    fn unpack(&self, stored: &[u8], out: &mut [u8]) -> Result<()> {
-        let lock = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = lock().pop();
-        let mut decoder = idle.unwrap_or_default();
-        let done = decoder.zlib(stored, out);
-        lock().push(decoder);
-        match done {
-            Ok(done) if done.written == out.len() => Ok(()),
-            Ok(done) => Err(Error::corrupt(format!("a block has {} bytes instead of {}", done.written, out.len()))),
-            Err(e) => Err(Error::corrupt("a block cannot be unpacked").because(e)),
-        }
+    fn unpack(&self, _packed: &Packed, stored: &[u8], out: &mut [u8]) -> Result<Unpacked> {
+        Coding::Zlib.decode_all(stored, out)
     }
 }
 
@@ -102,7 +92,7 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     let host = parsed.host.clone();
     let mut facts = Facts::default();
     facts.fields.insert("block_size".into(), block.to_string());
-    let disk = Arc::new(Mapped::new(parsed, vec![host], len, block).with_facts(facts));
+    let disk = Arc::new(Mapped::new(parsed, host, len, block).with_facts(facts));
     let image = Image::new("version 2.0", disk, vec![request.entry.name.clone()]);
     // Every block is a zlib stream, with the Adler-32 of what is in it.
     Ok(Image { compression: "zlib".into(), checksums: Checksums::Every, ..image })

@@ -1,7 +1,7 @@
 //! From the stored form of a chunk to its bytes. Nothing comes out whose checksum does not match.
 
 use tintype_codec::checksum::adler32;
-use tintype_codec::deflate::{Decompressor, zlib_lenient};
+use tintype_codec::deflate::{Decompressor, Padding, zlib_lenient};
 
 /// What X-Ways' own compression begins with.
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -11,6 +11,8 @@ const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 pub(super) enum Broken {
     Checksum,
     Deflate,
+    /// Its bytes come out right, but not every program gets them.
+    Odd,
     Length,
     /// Compressed in X-Ways' own way.
     Zstd,
@@ -21,6 +23,9 @@ impl Broken {
         match self {
             Broken::Checksum => "the checksum of a chunk does not match",
             Broken::Deflate => "a compressed chunk is damaged",
+            Broken::Odd => {
+                "a compressed chunk is damaged: its bytes come out right by its checksum, but it has bits that no encoder writes"
+            }
             Broken::Length => "a chunk has another length than it should",
             Broken::Zstd => "a chunk is compressed with zstd, as only X-Ways does",
         }
@@ -74,8 +79,10 @@ fn inflate(decoder: &mut Decompressor, stored: &[u8], out: &mut [u8]) -> Result<
     if let Ok(progress) = decoder.zlib(stored, out) {
         return Ok(progress.written);
     }
-    match zlib_lenient(stored, out) {
+    let padding = if decoder.is_exact() { Padding::Zero } else { Padding::Any };
+    match zlib_lenient(stored, out, padding) {
         Ok(lenient) if lenient.checksum_matches => Ok(lenient.progress.written),
+        _ if decoder.is_exact() && Decompressor::new().zlib(stored, out).is_ok() => Err(Broken::Odd),
         Ok(_) => Err(Broken::Checksum),
         Err(tintype_codec::Error::TooLarge(_)) => Err(Broken::Length),
         Err(_) if stored.starts_with(&ZSTD) => Err(Broken::Zstd),

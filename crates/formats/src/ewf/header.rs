@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use std::collections::BTreeMap;
-use tintype_codec::deflate::{Compressor, Decompressor, Level, zlib_lenient};
+use tintype_codec::deflate::{Compressor, Decompressor, Level, Padding, zlib_lenient};
 use tintype_core::{Facts, Limits};
 
 /// Most bytes that a header may unpack to.
@@ -189,7 +189,7 @@ fn unpack(packed: &[u8], limits: &Limits) -> Option<Vec<u8>> {
         let result = match decoder.zlib(packed, &mut out) {
             Ok(progress) => Ok(progress.written),
             Err(e @ tintype_codec::Error::TooLarge(_)) => Err(e),
-            Err(e) => match zlib_lenient(packed, &mut out) {
+            Err(e) => match zlib_lenient(packed, &mut out, Padding::Any) {
                 Ok(lenient) if lenient.checksum_matches => Ok(lenient.progress.written),
                 Ok(_) => Err(e),
                 Err(e) => Err(e),

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tintype_codec::deflate::Decompressor;
 use tintype_core::mapfile::{Gaps, Mapfile, Status};
 use tintype_core::{
-    Checksums, Covers, Detail, Error, Extent, Facts, Image, Kind, Limits, OpenRequest, Result, Shape, Source, State,
-    StoredDigest, in_range,
+    Care, Checksums, Covers, Detail, Error, Extent, Facts, Image, Kind, Limits, OpenRequest, Result, Shape, Source,
+    State, StoredDigest, in_range,
 };
 
 /// Most host bytes of one read.
@@ -87,6 +87,7 @@ pub(super) struct Reader {
     /// Ranges that are lost, ascending.
     lost: Vec<Extent>,
     facts: Facts,
+    care: Care,
     idle: Mutex<Vec<Worker>>,
     kept: Mutex<VecDeque<(u64, Arc<Vec<u8>>)>>,
     /// How a whole chunk of zeros was found to be stored.
@@ -95,12 +96,13 @@ pub(super) struct Reader {
 
 impl Reader {
     /// A reader of the chunks that `index` knows.
-    pub(super) fn new(index: Index, geometry: Geometry, lost: Vec<Extent>, facts: Facts) -> Self {
+    pub(super) fn new(index: Index, geometry: Geometry, lost: Vec<Extent>, facts: Facts, care: Care) -> Self {
         Reader {
             index,
             geometry,
             lost,
             facts,
+            care,
             idle: Mutex::default(),
             kept: Mutex::default(),
             zeros: RwLock::default(),
@@ -109,7 +111,13 @@ impl Reader {
 
     fn worker(&self) -> Worker {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.unwrap_or_else(|| Worker { decoder: Decompressor::new(), host: Vec::new(), room: Vec::new() })
+        idle.unwrap_or_else(|| {
+            let decoder = match self.care {
+                Care::Read => Decompressor::new(),
+                Care::Prove => Decompressor::exact(),
+            };
+            Worker { decoder, host: Vec::new(), room: Vec::new() }
+        })
     }
 
     fn rest(&self, worker: Worker) {
@@ -391,7 +399,7 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     };
     let variant = scan.headers.variant(medium.shape);
     let files = index.segments().iter().map(|s| s.name.clone()).collect();
-    let disk = Arc::new(Reader::new(index, geometry, lost, facts));
+    let disk = Arc::new(Reader::new(index, geometry, lost, facts, request.care));
     Ok(Image { compression, warnings, checksums: Checksums::Every, ..Image::new(variant, disk, files) })
 }
 
@@ -415,7 +423,7 @@ fn settle_len(geometry: &mut Geometry, held: u64, index: &Index, warnings: &mut 
     if extra <= 1 {
         // A geometry in which the last chunk may be anything from nothing to whole.
         let open = Geometry { len: before + 1, ..*geometry };
-        let reader = Reader::new(index.borrowed(), open, Vec::new(), Facts::default());
+        let reader = Reader::new(index.borrowed(), open, Vec::new(), Facts::default(), Care::Read);
         let len = match reader.len_of(last) {
             Ok(len) => before + len,
             // A damaged last chunk is told when it is read.

@@ -13,7 +13,7 @@ use super::write::{Open, Position, go_on};
 use std::sync::Arc;
 use tintype_codec::deflate::Decompressor;
 use tintype_core::{
-    Checkpoint, CreateRequest, Error, Extent, ExtentMap, Facts, File, Limits, Result, Resumed, State, Stored,
+    Care, Checkpoint, CreateRequest, Error, Extent, ExtentMap, Facts, File, Limits, Result, Resumed, State, Stored,
 };
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -193,7 +193,8 @@ pub(super) fn resume(request: &CreateRequest, checkpoints: &[Checkpoint]) -> Res
         .collect();
     let geometry = Geometry { chunk: plan.chunk, sector: plan.sector(0), len: offset };
     let lost: Vec<Extent> = reached.lost.iter().collect();
-    let stored = Arc::new(Reader::new(Index::new(sources, tables, plan.chunk), geometry, lost, Facts::default()));
+    let stored =
+        Arc::new(Reader::new(Index::new(sources, tables, plan.chunk), geometry, lost, Facts::default(), Care::Read));
     let position = Position { segment: reached.segment, open, done: offset, lost: reached.lost };
     let sink = go_on(Arc::clone(&request.outlet), plan, file, reached.at, position);
     Ok(Resumed { sink, offset, stored })

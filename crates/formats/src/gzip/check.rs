@@ -12,7 +12,7 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
     if !is_bgzf(&packed)? {
         return Ok(findings);
     }
-    match Bgzf::scan(&packed.input(), &*request.watch) {
+    match Bgzf::scan(&packed.input(), request.care, &*request.watch) {
         Ok(Scan::Other) => {}
         Ok(Scan::Whole { foreign, last, .. }) => {
             if let Some(offset) = foreign {

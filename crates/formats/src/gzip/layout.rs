@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use tintype_codec::bgzf;
 use tintype_codec::deflate::Decompressor;
 use tintype_codec::stream::Input as _;
-use tintype_core::{Error, Event, Kind, Result, Watch};
+use tintype_core::{Care, Error, Event, Kind, Result, Watch};
 
 /// Most blocks whose places are kept; of longer files only every second, fourth ... one.
 const MARKS: usize = 1 << 20;
@@ -19,6 +19,7 @@ pub(super) struct Bgzf {
     // Offsets of blocks and of their content, ascending.
     marks: Vec<(u64, u64)>,
     recent: Mutex<Vec<(u64, u64)>>,
+    care: Care,
     decoders: Mutex<Vec<Decompressor>>,
 }
 
@@ -38,7 +39,7 @@ pub(super) enum Scan {
 
 impl Bgzf {
     /// Looks at all block headers.
-    pub fn scan(input: &Input, watch: &dyn Watch) -> Result<Scan> {
+    pub fn scan(input: &Input, care: Care, watch: &dyn Watch) -> Result<Scan> {
         let mut marks: Vec<(u64, u64)> = Vec::new();
         let (mut stride, mut count, mut len, mut last) = (1u64, 0u64, 0u64, 0u64);
         let mut foreign = None;
@@ -77,8 +78,14 @@ impl Bgzf {
                 watch.event(&Event::Progress { done: block.in_offset, lost: 0 });
             }
         }
-        let blocks =
-            Bgzf { input: input.clone(), len, marks, recent: Mutex::new(Vec::new()), decoders: Mutex::new(Vec::new()) };
+        let blocks = Bgzf {
+            input: input.clone(),
+            len,
+            marks,
+            recent: Mutex::new(Vec::new()),
+            care,
+            decoders: Mutex::new(Vec::new()),
+        };
         Ok(Scan::Whole { blocks, foreign, last })
     }
 
@@ -131,7 +138,10 @@ impl Layout for Bgzf {
             }
         }
         let pooled = self.decoders.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut decoder = pooled.unwrap_or_default();
+        let mut decoder = pooled.unwrap_or_else(|| match self.care {
+            Care::Read => Decompressor::new(),
+            Care::Prove => Decompressor::exact(),
+        });
         let result = bgzf::decode_block(&mut decoder, &stored, out).map_err(lift);
         self.decoders.lock().unwrap_or_else(PoisonError::into_inner).push(decoder);
         result

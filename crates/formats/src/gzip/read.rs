@@ -15,7 +15,7 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     if is_bgzf(&packed)? {
         let title = format!("looking for the blocks of {}", request.entry.name);
         request.watch.event(&Event::Begin { title, total: Some(packed.source.len()) });
-        let scan = Bgzf::scan(&packed.input(), &*request.watch);
+        let scan = Bgzf::scan(&packed.input(), request.care, &*request.watch);
         request.watch.event(&Event::End);
         if let Scan::Whole { blocks, foreign, .. } = scan.map_err(|e| e.in_path(&request.entry.name))? {
             packed.damage.extend(foreign.map(|offset| foreign_data(&packed, offset)));

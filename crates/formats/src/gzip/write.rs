@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tintype_codec::deflate::{Compressor, Level};
 use tintype_codec::{bgzf, checksum, looks_incompressible};
 use tintype_core::{
-    Checkpoint, Coded, Compression, CreateRequest, Encoder, Error, Extent, Feed, File, Piece, PieceBody, Result,
+    Care, Checkpoint, Coded, Compression, CreateRequest, Encoder, Error, Extent, Feed, File, Piece, PieceBody, Result,
     Resumed, Seal, Silent, Sink, Source, State, Stored, Written,
 };
 
@@ -253,7 +253,7 @@ fn stored_content(file: &Arc<dyn File>, name: &str, written: u64) -> Result<Arc<
     if written == 0 {
         return Ok(source);
     }
-    match Bgzf::scan(&Input { source, start: 0 }, &Silent::default())? {
+    match Bgzf::scan(&Input { source, start: 0 }, Care::Read, &Silent::default())? {
         Scan::Whole { blocks, foreign: None, .. } => Ok(Arc::new(Blocks::new(blocks, name))),
         _ => Err(Error::corrupt("what it holds are no BGZF blocks")),
     }

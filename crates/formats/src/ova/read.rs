@@ -2,30 +2,9 @@
 
 use super::envelope::Disk;
 use super::package::Package;
+use crate::blocks::Zeros;
 use std::sync::Arc;
-use tintype_core::{
-    Checksums, Error, Extent, Finding, Image, OpenRequest, Part, Result, Source, State, human_size, in_range,
-};
-
-/// A disk with nothing on it.
-struct Empty(u64);
-
-impl Source for Empty {
-    fn len(&self) -> u64 {
-        self.0
-    }
-
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<()> {
-        in_range(self.0, offset, buf.len() as u64)?;
-        buf.fill(0);
-        Ok(())
-    }
-
-    fn extent_at(&self, offset: u64) -> Result<Extent> {
-        in_range(self.0, offset, 1)?;
-        Ok(Extent::new(offset, self.0 - offset, State::Zero))
-    }
-}
+use tintype_core::{Checksums, Error, Finding, Image, OpenRequest, Part, Result, Source, human_size};
 
 pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     let package = Arc::new(Package::open(request)?);
@@ -93,7 +72,7 @@ fn files(package: &Package, own: &str, disk: Vec<String>) -> Result<Vec<String>>
 fn empty(disk: &Disk, own: &str) -> Result<Arc<dyn Source>> {
     let what = || format!("the disk {:?} has neither a file nor a size that can be understood", disk.id);
     let len = disk.capacity.ok_or_else(|| Error::corrupt(what()).in_path(own))?;
-    Ok(Arc::new(Empty(len)))
+    Ok(Arc::new(Zeros(len)))
 }
 
 /// A disk by the name of its file, or by its own where it has none.

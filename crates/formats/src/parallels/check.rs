@@ -44,10 +44,10 @@ fn file(request: &OpenRequest, name: &str, source: &Arc<dyn Source>) -> Result<V
         end = end.max(at.saturating_add(cluster));
         if at.saturating_add(touched(n).1) > source.len() {
             let what = || format!("cluster {n} is said to lie at {at}, outside the file");
-            findings.each("clusters outside the file", what, table.place(n), touched(n));
+            findings.each("clusters outside the file", what, table.place(n), Some(touched(n)));
         } else if at < first {
             let what = || format!("cluster {n} is said to lie at {at}, in front of the data");
-            findings.each("clusters in front of the data", what, table.place(n), touched(n));
+            findings.each("clusters in front of the data", what, table.place(n), Some(touched(n)));
         }
         Ok(())
     })?;

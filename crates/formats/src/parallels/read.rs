@@ -1,7 +1,7 @@
 //! The reader of one file.
 
 use super::layout::{Header, IN_USE, NEW, OLD, SECTOR, VERSION};
-use crate::blocks::{BlockMap, Entry, HostFile, Mapped, Place, Run, Side, Table};
+use crate::blocks::{BlockMap, Entry, HostFile, Mapped, Place, Run, Table};
 use std::sync::Arc;
 use tintype_core::{Error, Facts, Finding, Result, Source};
 use zerocopy::FromBytes;
@@ -51,8 +51,9 @@ pub(super) fn parse(name: &str, source: &Arc<dyn Source>) -> Result<Parsed> {
         findings.push(Finding::damage(what).in_file(name, 44));
     }
     let needed = len.div_ceil(cluster);
-    let table = Table::new("the block table", Arc::clone(source), name, Header::LEN, needed, Entry::Le32)?;
-    Ok(Parsed { header, table, host: HostFile::new(name, source), len, cluster, unit, findings })
+    let host = HostFile::new(name, source);
+    let table = Table::new("the block table", host.clone(), Header::LEN, needed, Entry::Le32)?;
+    Ok(Parsed { header, table, host, len, cluster, unit, findings })
 }
 
 impl Parsed {
@@ -70,27 +71,19 @@ impl Parsed {
         field("in_use", (self.header.in_use.get() == IN_USE).to_string());
         field("extension", (self.header.extension_offset.get() != 0).to_string());
         let (host, len, cluster) = (self.host.clone(), self.len, self.cluster);
-        let mapped = Mapped::new(self, vec![host], len, cluster).with_facts(facts);
-        match below {
-            Some(below) => Arc::new(mapped.standing_on(below)),
-            None => Arc::new(mapped),
-        }
+        Arc::new(Mapped::new(self, host, len, cluster).with_facts(facts).standing_on(below))
     }
 }
 
 impl BlockMap for Parsed {
-    fn run_at(&self, offset: u64) -> Result<Run> {
+    fn run_at(&self, offset: u64, most: u64) -> Result<Run> {
         let (n, inside) = (offset / self.cluster, offset % self.cluster);
-        let first = self.table.get(n)?;
-        let same = |i: u64, entry: u64| match first {
+        let same = |first: u64, i: u64, entry: u64| match first {
             0 => entry == 0,
             _ => self.place(entry) == self.place(first).saturating_add(i * self.cluster),
         };
-        let (_, count) = self.table.run(n, same)?;
-        if first == 0 {
-            return Ok(Run::new(count * self.cluster - inside, Place::Absent));
-        }
-        let side = Side { file: 0, at: self.place(first), block: self.cluster, count };
-        side.run(&self.host, inside, self.len - offset)
+        let (first, count) = self.table.run(n, most.div_ceil(self.cluster).saturating_add(1), same)?;
+        let place = if first == 0 { Place::Absent } else { Place::At(self.place(first).saturating_add(inside)) };
+        Ok(Run::new(count * self.cluster - inside, place))
     }
 }

@@ -9,7 +9,7 @@
 
 mod read;
 
-use crate::clusters::be32;
+use crate::blocks::be32;
 use tintype_core::{Caps, Format, Probe, State, States};
 
 const MAGIC: [u8; 4] = *b"QFI\xfb";

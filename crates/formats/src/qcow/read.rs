@@ -1,8 +1,9 @@
 //! Opening.
 
 use super::MAGIC;
-use crate::clusters::{
-    Cipher, Cluster, Codec, Disk, Levels, Order, Tables, Unpacker, Volume, backing, be32, be64, holds,
+use crate::blocks::{
+    Cipher, Coding, Entry, HostFile, Levels, Mapped, Meaning, Numbered, Packed, Place, Tables, Unpacked, backing, be32,
+    be64, read,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,8 +26,7 @@ struct Header {
 impl Header {
     fn read(file: &dyn Source) -> Result<Self> {
         let mut fixed = [0; HEADER];
-        holds(file, "the header", 0, HEADER as u64)?;
-        file.read_at(&mut fixed, 0)?;
+        read(file, "the header", &mut fixed, 0)?;
         if fixed[..4] != MAGIC || be32(&fixed, 4) != 1 {
             return Err(Error::corrupt("does not begin like a QCOW image of version 1"));
         }
@@ -56,19 +56,45 @@ impl Header {
     fn l1_entries(&self) -> u64 {
         self.size.div_ceil(1 << (self.cluster_bits + self.l2_bits))
     }
+}
 
-    /// What an entry of an L2 table means.
-    fn cluster(cluster_bits: u32, entry: u64) -> std::result::Result<Cluster, &'static str> {
+/// What entries of the tables mean.
+struct Entries {
+    cluster_bits: u32,
+}
+
+impl Meaning for Entries {
+    const FIRST: &'static str = "the L1 table";
+    const FURTHER: &'static str = "an L2 table";
+
+    fn table(&self, n: u64, entry: u64) -> Result<Place> {
+        match entry {
+            0 => Ok(Place::Absent),
+            table if !table.is_multiple_of(8) || table > i64::MAX as u64 => {
+                Err(Error::corrupt(format!("entry {n} of the L1 table points to {table}, where no table can be")))
+            }
+            table => Ok(Place::At(table)),
+        }
+    }
+
+    fn block(&self, offset: u64, entry: u64) -> Result<Place> {
         if entry & COMPRESSED != 0 {
-            let shift = 63 - cluster_bits;
-            let len = (entry >> shift) & ((1 << cluster_bits) - 1);
-            return Ok(Cluster::Packed { offset: entry & ((1 << shift) - 1), len });
+            let shift = 63 - self.cluster_bits;
+            let stored = (entry >> shift) & ((1 << self.cluster_bits) - 1);
+            let (at, plain) = (entry & ((1 << shift) - 1), 1 << self.cluster_bits);
+            return Ok(Place::Packed(Packed { at, stored, block: offset, plain }));
         }
         match entry {
-            0 => Ok(Cluster::Absent),
-            host if host > i64::MAX as u64 >> 1 => Err("lies beyond every file"),
-            host => Ok(Cluster::At(host)),
+            0 => Ok(Place::Absent),
+            host if host > i64::MAX as u64 >> 1 => {
+                Err(Error::corrupt(format!("the cluster at {offset} of the disk lies beyond every file")))
+            }
+            host => Ok(Place::At(host)),
         }
+    }
+
+    fn unpack(&self, _packed: &Packed, stored: &[u8], out: &mut [u8]) -> Result<Unpacked> {
+        Coding::Deflate.decode_all(stored, out)
     }
 }
 
@@ -80,8 +106,7 @@ fn name(file: &dyn Source, at: u64, len: u32) -> Result<Option<String>> {
         return Err(Error::corrupt(format!("the name of the backing file has {len} bytes")).at(16));
     }
     let mut name = vec![0; len as usize];
-    holds(file, "the name of the backing file", at, len.into())?;
-    file.read_at(&mut name, at)?;
+    read(file, "the name of the backing file", &mut name, at)?;
     let text = String::from_utf8(name).map_err(|_| Error::unsupported("the name of the backing file is no UTF-8"));
     text.map(Some)
 }
@@ -89,47 +114,40 @@ fn name(file: &dyn Source, at: u64, len: u32) -> Result<Option<String>> {
 pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     let name = &request.entry.name;
     let here = |e: Error| e.met_in(name);
-    let file = Arc::clone(request.entry.source()?);
-    let header = Header::read(&*file).map_err(here)?;
-    holds(&*file, "the L1 table", header.l1_offset, header.l1_entries() * 8).map_err(here)?;
+    let file = HostFile::new(name, request.entry.source()?);
+    let header = Header::read(&*file.source).map_err(here)?;
+    file.holds("the L1 table", header.l1_offset, header.l1_entries() * 8)?;
     let cipher = match header.encrypted {
         // A wrong passphrase cannot be told from a right one.
         true => {
             let passphrase = request.secrets.passphrase(name)?;
             let cipher = SectorCipher::qcow(&passphrase);
             let cipher = cipher.map_err(|e| here(Error::unsupported("the image cannot be decrypted").because(e)))?;
-            Some(Cipher { cipher, by_host: false })
+            Some(Arc::new(Cipher { cipher, numbered: Numbered::OnDisk }))
         }
         false => None,
     };
     let below = header.backing.as_ref().map(|below| backing(request, below, None)).transpose()?;
     let cluster = 1 << header.cluster_bits;
-    let bits = header.cluster_bits;
     let map = Levels {
-        tables: Tables::new(Arc::clone(&file)),
-        order: Order::Big,
-        l1_offset: header.l1_offset,
-        l1_entries: header.l1_entries(),
-        l2_entries: 1 << header.l2_bits,
-        cluster,
-        alignment: 8,
-        decode: move |entry| Header::cluster(bits, entry),
+        tables: Tables::new(file.clone()),
+        at: header.l1_offset,
+        entries: header.l1_entries(),
+        first: Entry::Be64,
+        further: Entry::Be64,
+        blocks: 1 << header.l2_bits,
+        block: cluster,
+        meaning: Entries { cluster_bits: header.cluster_bits },
     };
-    let volume = Arc::new(Volume {
-        name: name.clone(),
-        cluster,
-        unpacker: Unpacker::new(Codec::Zlib, cluster),
-        backing: below.as_ref().map(|below| Arc::clone(&below.image.disk)),
-        cipher,
-        data: (name.clone(), Arc::clone(&file)),
-        file,
-    });
     let mut fields = BTreeMap::from([("cluster_size".to_owned(), cluster.to_string())]);
     fields.extend(header.backing.map(|below| ("backing_file".to_owned(), below)));
     fields.extend(header.encrypted.then(|| ("encryption".to_owned(), "aes".to_owned())));
-    let disk = Disk::new(volume, map, header.size, Facts { fields, ..Facts::default() });
+    let disk = Mapped::new(map, file, header.size, cluster)
+        .with_facts(Facts { fields, ..Facts::default() })
+        .standing_on(below.as_ref().map(|below| Arc::clone(&below.image.disk)))
+        .decrypted(cipher);
     let mut image = Image::new("QCOW version 1", Arc::new(disk), vec![name.clone()]);
-    image.compression = Codec::Zlib.name().to_owned();
+    image.compression = "zlib".to_owned();
     if let Some(below) = &below {
         image.stand_on(&below.name, below.format.name, &below.image);
     }

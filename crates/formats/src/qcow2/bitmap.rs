@@ -1,9 +1,9 @@
 //! Persistent bitmaps: which parts of the disk somebody wrote to since some moment.
 
 use super::layout::{BITMAPS, OFFSET};
-use super::mapping::{Mapped, Mapping};
+use super::mapping::{Clusters, Mapping};
 use super::open::Opened;
-use crate::clusters::Disk;
+use crate::blocks::{Entry, Mapped};
 use std::sync::Arc;
 use tintype_core::{Error, Extent, Facts, OpenPart, Result, Shape, Source, State, human_size, in_range};
 
@@ -78,7 +78,7 @@ pub(super) fn open(opened: Arc<Opened>, bitmap: Bitmap, believed: bool, disk: Ma
 struct Marked {
     opened: Arc<Opened>,
     bitmap: Bitmap,
-    disk: Disk<Mapped>,
+    disk: Mapped<Clusters>,
 }
 
 impl Marked {
@@ -92,33 +92,35 @@ impl Marked {
         };
         let index = bit / 8 / cluster;
         let at = self.bitmap.table + index * 8;
-        let table = self.opened.tables.at("a bitmap table", at, (u64::from(self.bitmap.entries) - index) * 8, 8)?;
+        let most = u64::from(self.bitmap.entries) - index;
+        let table = self.opened.tables.at("a bitmap table", at, most, Entry::Be64)?;
         let first = table.get(0);
         let host = first & OFFSET;
         if host == 0 {
-            let (entries, _) = table.bytes().as_chunks::<8>();
-            let same = entries.iter().take_while(|e| u64::from_be_bytes(**e) & (OFFSET | ONES) == first & ONES).count();
-            return Ok((first & ONES != 0, end((index + same as u64) * cluster * 8)));
+            let same = table.run(most, |_, entry| entry & (OFFSET | ONES) == first & ONES);
+            return Ok((first & ONES != 0, end((index + same).saturating_mul(cluster * 8))));
         }
         if !host.is_multiple_of(cluster) {
             return Err(Error::corrupt("an entry of a bitmap table points to no cluster").at(at));
         }
         // In words of 64 bits, since that is what is read; clusters are whole numbers of them.
         let word = bit / 64 * 8 % cluster;
-        let data = self.opened.tables.at("a bitmap", host + word, cluster - word, 8)?;
-        let (words, _) = data.bytes().as_chunks::<8>();
-        let mut place = bit % 64;
-        let set = words.first().is_some_and(|w| u64::from_le_bytes(*w) >> place & 1 != 0);
-        let start = bit - place;
-        for word in words {
-            let word = u64::from_le_bytes(*word);
-            let differs = (if set { !word } else { word }) >> (place % 64) << (place % 64);
-            if differs != 0 {
-                return Ok((set, end(start + place / 64 * 64 + u64::from(differs.trailing_zeros()))));
-            }
-            place = (place / 64 + 1) * 64;
-        }
-        Ok((set, end(start + place)))
+        let words = self.opened.tables.at("a bitmap", host + word, (cluster - word) / 8, Entry::Le64)?;
+        let (place, start) = (bit % 64, bit - bit % 64);
+        let set = words.get(0) >> place & 1 != 0;
+        let alike = if set { u64::MAX } else { 0 };
+        // The bits of a word from `place` on that are not like the first one.
+        let others = |word: u64, place: u64| (word ^ alike) >> place << place;
+        let full = match others(words.get(0), place) {
+            0 => words.run(u64::MAX, |_, word| word == alike),
+            _ => 0,
+        };
+        let rest = match (full, full < words.len()) {
+            (_, false) => 0,
+            (0, true) => others(words.get(0), place).trailing_zeros(),
+            (n, true) => others(words.get(n), 0).trailing_zeros(),
+        };
+        Ok((set, end(start + full * 64 + u64::from(rest))))
     }
 }
 

@@ -7,7 +7,7 @@ use super::counts::{Count, Stored, get};
 use super::layout::{BITMAPS, CORRUPT, Header, OFFSET};
 use super::open::{CORRUPT_MEANS, Opened, structure};
 use super::parts;
-use crate::clusters::{Findings, Found, nonzero};
+use crate::blocks::{Entry, Findings, References, nonzero};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tintype_core::{Error, Finding, OpenRequest, Result};
@@ -15,6 +15,8 @@ use walk::L1;
 
 /// Most times that all tables are gone through, for a file with more clusters than can be counted at once.
 const PASSES: u32 = 64;
+/// The same, where next to nothing is counted each time.
+const SCATTERED: u32 = 2;
 /// Most entries of L1 tables that are looked at.
 const L1_ENTRIES: u64 = 1 << 28;
 /// Most entries of tables of bitmaps: one of a disk of 64 TiB, with a bit for 4 KiB in clusters of 64 KiB, has 32768.
@@ -29,7 +31,7 @@ pub(super) struct Check {
     opened: Arc<Opened>,
     clusters: u64,
     stored: Stored,
-    found: Found,
+    found: References,
     findings: Findings,
 }
 
@@ -41,16 +43,16 @@ fn run(opened: Arc<Opened>) -> Result<Vec<Finding>> {
     let header = opened.header.clone();
     let mut check = Check {
         clusters: opened.file().len().div_ceil(header.geometry.cluster()),
-        stored: Stored::new(Arc::clone(opened.file()), &header),
-        found: Found::from(0),
+        stored: Stored::new(&opened.tables, &header),
+        found: References::from(0),
         findings: Findings::new(opened.name()),
         opened,
     };
     if header.incompatible & CORRUPT != 0 {
-        check.findings.damage(format!("{} {CORRUPT_MEANS}", check.opened.name()), 72, None);
+        check.findings.damage(format!("{} {CORRUPT_MEANS}", check.opened.name()), 72);
     }
     if bitmap::missing(&check.opened) {
-        check.findings.damage("the header says that there are bitmaps, but not where".into(), 88, None);
+        check.findings.damage("the header says that there are bitmaps, but not where", 88);
     }
     if check.stored.table_len() * 8 > REFCOUNT_TABLE {
         return Err(Error::limit("a refcount table longer than 8 MiB").at(56));
@@ -61,8 +63,9 @@ fn run(opened: Arc<Opened>) -> Result<Vec<Finding>> {
         check.findings.quiet = false;
         check.compare(&header)?;
         match check.found.next() {
-            None => return Ok(check.findings.done()),
-            Some(next) => check.found = Found::from(next),
+            Some(_) if pass >= SCATTERED && check.found.is_scattered() => break,
+            None => return Ok(check.findings.finish()),
+            Some(next) => check.found = References::from(next),
         }
     }
     Err(Error::limit("the image refers to clusters too far from each other to be checked"))
@@ -77,8 +80,8 @@ impl Check {
         let mut all = vec![L1::of(header.l1_table_offset, header.l1_size.into())];
         for snapshot in &snapshots {
             if header.version > 2 && snapshot.extra < 16 {
-                let what = format!("the entry of snapshot {:?} is not complete", snapshot.name);
-                self.findings.damage(what, header.snapshots_offset, None);
+                let what = || format!("the entry of snapshot {:?} is not complete", snapshot.name);
+                self.findings.each("entries of snapshots that are not complete", what, header.snapshots_offset, None);
             }
             all.push(L1::of(snapshot.l1_offset, snapshot.l1_entries.into()));
         }
@@ -95,24 +98,22 @@ impl Check {
             self.region(header.refcount_table_offset, table_bytes, "the refcount table", 1);
         }
         let file = Arc::clone(self.opened.file());
-        nonzero(&*file, header.refcount_table_offset, table_bytes, 8, &mut |index, entry, _| {
+        nonzero(&*file, header.refcount_table_offset, table_bytes, Entry::Be64, &mut |index, entry, _| {
             let at = header.refcount_table_offset + index * 8;
             let (block, reserved) = (entry & !0x1ff, entry & 0x1ff);
-            if reserved != 0 {
-                self.findings.damage(format!("entry {index} of the refcount table has reserved bits set"), at, None);
+            let wrong = if reserved != 0 {
+                "has reserved bits set"
             } else if !block.is_multiple_of(cluster) {
-                self.findings.damage(
-                    format!("refcount block {index} begins at {block}, which is no cluster"),
-                    at,
-                    None,
-                );
+                "is at no cluster"
             } else if block / cluster >= self.clusters {
-                let what = format!("refcount block {index} lies at {block}, beyond the end of the file");
-                self.findings.damage(what, at, None);
+                "is beyond the end of the file"
             } else if self.found.add(block / cluster, 1) > 1 {
-                let what = format!("refcount block {index} lies at {block}, where something else is too");
-                self.findings.damage(what, at, None);
-            }
+                "is where something else is too"
+            } else {
+                return Ok(());
+            };
+            let what = || format!("entry {index} of the refcount table leads to a block at {block}, which {wrong}");
+            self.findings.each("wrong entries of the refcount table", what, at, None);
             Ok(())
         })
     }
@@ -123,7 +124,8 @@ impl Check {
         let last = offset.saturating_add(len - 1) / cluster;
         // The last cluster of a file need not be whole.
         if last >= self.clusters {
-            self.findings.damage(format!("{what} lies beyond the end of the file"), offset, None);
+            let what = || format!("{what} lies beyond the end of the file");
+            self.findings.each("structures and clusters beyond the end of the file", what, offset, None);
             return;
         }
         for at in offset / cluster..=last {
@@ -138,8 +140,8 @@ impl Check {
         let mut distinct: HashMap<L1, u32> = HashMap::new();
         for l1 in all {
             if !l1.offset.is_multiple_of(cluster) {
-                let what = format!("the L1 table at {} does not begin at a cluster", l1.offset);
-                self.findings.damage(what, l1.offset, None);
+                let what = || format!("the L1 table at {} does not begin at a cluster", l1.offset);
+                self.findings.each("L1 tables that begin at no cluster", what, l1.offset, None);
                 continue;
             }
             *distinct.entry(*l1).or_default() += 1;
@@ -156,10 +158,10 @@ impl Check {
             if l1.entries > 0 {
                 self.region(l1.offset, l1.entries * 8, "an L1 table", times);
             }
-            nonzero(&*file, l1.offset, l1.entries * 8, 8, &mut |index, entry, _| {
+            nonzero(&*file, l1.offset, l1.entries * 8, Entry::Be64, &mut |index, entry, _| {
                 if entry & 0x7f00_0000_0000_01ff != 0 {
-                    let what = format!("entry {index} of an L1 table has reserved bits set");
-                    self.findings.damage(what, l1.offset + index * 8, None);
+                    let what = || format!("entry {index} of an L1 table has reserved bits set");
+                    self.findings.each("entries with reserved bits set", what, l1.offset + index * 8, None);
                 }
                 let table = entry & OFFSET;
                 if table == 0 {
@@ -168,8 +170,8 @@ impl Check {
                 self.region(table, cluster, "an L2 table", times);
                 // Such tables lie over each other: there may be far more of them than the file has room for.
                 if !table.is_multiple_of(cluster) {
-                    let what = format!("entry {index} of an L1 table points to {table}, which is no cluster");
-                    self.findings.damage(what, l1.offset + index * 8, None);
+                    let what = || format!("entry {index} of an L1 table points to {table}, which is no cluster");
+                    self.findings.each("entries that lead to no cluster", what, l1.offset + index * 8, None);
                     return Ok(());
                 }
                 *tables.entry(table).or_default() += times;
@@ -181,7 +183,7 @@ impl Check {
         }
         // In the order of the disk first, since only there flags are exact.
         if let Some(active) = all.first() {
-            nonzero(&*file, active.offset, active.entries * 8, 8, &mut |index, entry, _| {
+            nonzero(&*file, active.offset, active.entries * 8, Entry::Be64, &mut |index, entry, _| {
                 let table = entry & OFFSET;
                 if table == 0 {
                     return Ok(());
@@ -217,12 +219,12 @@ impl Check {
             }
             let len = u64::from(bitmap.entries) * 8;
             self.region(bitmap.table, len, "a bitmap table", 1);
-            nonzero(&*file, bitmap.table, len, 8, &mut |index, entry, _| {
+            nonzero(&*file, bitmap.table, len, Entry::Be64, &mut |index, entry, _| {
                 let host = entry & OFFSET;
                 let reserved = entry & !OFFSET & !bitmap::ONES != 0 || (host != 0 && entry & bitmap::ONES != 0);
                 if reserved || !host.is_multiple_of(cluster) {
-                    let what = format!("entry {index} of the table of bitmap {:?} is not valid", bitmap.name);
-                    self.findings.damage(what, bitmap.table + index * 8, None);
+                    let what = || format!("entry {index} of the table of bitmap {:?} is not valid", bitmap.name);
+                    self.findings.each("wrong entries of bitmaps", what, bitmap.table + index * 8, None);
                 } else if host != 0 {
                     self.region(host, cluster, "a part of a bitmap", 1);
                 }
@@ -239,10 +241,11 @@ impl Check {
         for (first, counts) in self.found.pages() {
             for (number, found) in (first..self.clusters).zip(counts) {
                 match self.stored.of(number)? {
-                    Count::Of(stored) => self.findings.count(number, cluster, stored, (*found).into()),
+                    Count::Of(stored) => self.findings.counts(number..number + 1, cluster, stored, (*found).into()),
                     Count::Unknown if *found > 0 => {
-                        let what = "the reference count of a cluster cannot be found".to_owned();
-                        self.findings.damage(what, number * cluster, None);
+                        let what = || "the reference count of a cluster cannot be found".to_owned();
+                        let kind = "clusters whose reference counts cannot be found";
+                        self.findings.each(kind, what, number * cluster, None);
                     }
                     Count::Unknown => {}
                 }
@@ -253,7 +256,7 @@ impl Check {
         let table = (header.refcount_table_offset, self.stored.table_len() * 8);
         let per_word = 64 >> geometry.refcount_order;
         let mut seen = HashSet::new();
-        nonzero(&*file, table.0, table.1, 8, &mut |index, entry, _| {
+        nonzero(&*file, table.0, table.1, Entry::Be64, &mut |index, entry, _| {
             let block = entry & !0x1ff;
             let first = index.saturating_mul(geometry.counts());
             let reached = first < self.clusters && self.found.reaches(first, first + geometry.counts());
@@ -261,13 +264,13 @@ impl Check {
             if block == 0 || !block.is_multiple_of(cluster) || !reached || !seen.insert(block) {
                 return Ok(());
             }
-            nonzero(&*file, block, cluster, 8, &mut |word, bits, _| {
+            nonzero(&*file, block, cluster, Entry::Be64, &mut |word, bits, _| {
                 for i in 0..per_word {
                     let number = first + word * per_word + i;
                     let stored = get(&bits.to_be_bytes(), i, geometry.refcount_order);
                     let here = number < self.clusters && self.found.covers(number) && !self.found.has_page_of(number);
                     if stored > 0 && here {
-                        self.findings.count(number, cluster, stored, 0);
+                        self.findings.counts(number..number + 1, cluster, stored, 0);
                     }
                 }
                 Ok(())

@@ -1,9 +1,8 @@
 //! The reference counts that a file has.
 
 use super::layout::{Header, OFFSET};
-use crate::clusters::{Entries, Tables};
-use std::sync::Arc;
-use tintype_core::{Result, Source};
+use crate::blocks::{Entries, Entry, Tables};
+use tintype_core::Result;
 
 /// The offset in an entry of the refcount table; unlike others it has all upper bits.
 const TABLE_OFFSET: u64 = !0x1ff;
@@ -25,8 +24,8 @@ pub(super) enum Count {
 }
 
 impl Stored {
-    pub(super) fn new(source: Arc<dyn Source>, header: &Header) -> Self {
-        Stored { tables: Tables::new(source), header: header.clone(), window: None }
+    pub(super) fn new(tables: &Tables, header: &Header) -> Self {
+        Stored { tables: tables.clone(), header: header.clone(), window: None }
     }
 
     /// Entries of the refcount table.
@@ -41,7 +40,7 @@ impl Stored {
             return Ok(0);
         }
         let at = self.header.refcount_table_offset + index * 8;
-        match self.tables.at("the refcount table", at, 8, 8) {
+        match self.tables.at("the refcount table", at, 1, Entry::Be64) {
             Ok(entries) => Ok(entries.get(0) & TABLE_OFFSET),
             // What a table does not have counts nothing.
             Err(e) if e.kind() == tintype_core::Kind::Corrupt => Ok(0),
@@ -64,17 +63,17 @@ impl Stored {
             let index = cluster % self.header.geometry.counts();
             let word = ((index << order) / 64) * 8;
             let len = self.header.geometry.cluster() - word;
-            let entries = match self.tables.at("a refcount block", block + word, len, 8) {
+            let entries = match self.tables.at("a refcount block", block + word, len / 8, Entry::Be64) {
                 Ok(entries) => entries,
                 Err(e) if e.kind() == tintype_core::Kind::Corrupt => return Ok(Count::Unknown),
                 Err(e) => return Err(e),
             };
             let first = cluster - index + ((word * 8) >> order);
-            let count = (entries.bytes().len() as u64 * 8) >> order;
+            let count = (entries.len() * 64) >> order;
             self.window = Some((first, first + count, entries));
         }
         let (first, _, entries) = self.window.as_ref().expect("it was made above where it was missing");
-        Ok(Count::Of(get(entries.bytes(), cluster - first, order)))
+        Ok(Count::Of(entries.bytes().map_or(0, |bytes| get(bytes, cluster - first, order))))
     }
 }
 

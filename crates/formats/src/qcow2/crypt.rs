@@ -1,7 +1,7 @@
 //! Encrypted images: the key from a passphrase.
 
 use super::layout::{Header, Method};
-use crate::clusters::{Cipher, cut};
+use crate::blocks::{Cipher, Numbered, read};
 use tintype_codec::encryption::{SectorCipher, luks1};
 use tintype_core::{Error, OpenRequest, Result, Source};
 
@@ -17,14 +17,14 @@ pub(super) fn unlock(request: &OpenRequest, header: &Header, file: &dyn Source) 
         // A wrong passphrase cannot be told from a right one here.
         Method::Aes => {
             let cipher = SectorCipher::qcow(&passphrase()?).map_err(failed)?;
-            Ok(Some(Cipher { cipher, by_host: false }))
+            Ok(Some(Cipher { cipher, numbered: Numbered::OnDisk }))
         }
         Method::Luks => {
             let (start, len) = header
                 .encryption_at
                 .ok_or_else(|| Error::corrupt("the image does not say where its LUKS header is"))?;
             let mut fixed = [0; luks1::HEADER];
-            file.read_at(&mut fixed, start).map_err(|e| cut(file, e, "the LUKS header", start))?;
+            read(file, "the LUKS header", &mut fixed, start)?;
             let luks = luks1::Header::parse(&fixed).map_err(failed)?;
             let passphrase = passphrase()?;
             for slot in &luks.slots {
@@ -33,9 +33,9 @@ pub(super) fn unlock(request: &OpenRequest, header: &Header, file: &dyn Source) 
                 }
                 let at = start + slot.material.start;
                 let mut material = vec![0; (slot.material.end - slot.material.start) as usize];
-                file.read_at(&mut material, at).map_err(|e| cut(file, e, "key material", at))?;
+                read(file, "key material", &mut material, at)?;
                 if let Some(cipher) = luks.unlock(slot, &passphrase, material).map_err(failed)? {
-                    return Ok(Some(Cipher { cipher, by_host: true }));
+                    return Ok(Some(Cipher { cipher, numbered: Numbered::InFile }));
                 }
             }
             Err(Error::denied("the passphrase opens none of the key slots"))

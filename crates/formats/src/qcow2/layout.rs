@@ -2,8 +2,11 @@
 //!
 //! The specification is `docs/interop/qcow2.rst` of QEMU.
 
-use crate::clusters::{Cluster, Codec, SECTOR, be32, be64, cut};
+use crate::blocks::{Coding, Packed, Place, be32, be64, read};
 use tintype_core::{Error, Result, Source};
+
+/// Bytes of a sector: lengths of disks are whole numbers of them.
+pub(super) const SECTOR: u64 = 512;
 
 pub(super) const MAGIC: [u8; 4] = *b"QFI\xfb";
 /// Subclusters of a cluster with extended L2 entries.
@@ -45,6 +48,30 @@ pub(super) const COMPRESSED: u64 = 1 << 62;
 pub(super) const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
 /// The cluster reads as zeros.
 pub(super) const ZERO: u64 = 1;
+
+/// How compressed clusters are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Codec {
+    Zlib,
+    Zstd,
+}
+
+impl Codec {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Codec::Zlib => "zlib",
+            Codec::Zstd => "zstd",
+        }
+    }
+
+    /// How the bytes of a cluster are made from those that are stored.
+    pub(super) fn coding(self) -> Coding {
+        match self {
+            Codec::Zlib => Coding::Deflate,
+            Codec::Zstd => Coding::Zstd,
+        }
+    }
+}
 
 /// How the content of clusters is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,7 +279,7 @@ impl Header {
                 return Err(Error::corrupt("the name of the backing file lies outside the first cluster").at(8));
             }
             let mut name = vec![0; name_len as usize];
-            source.read_at(&mut name, name_at).map_err(|e| cut(source, e, "the name of the backing file", name_at))?;
+            read(source, "the name of the backing file", &mut name, name_at)?;
             header.backing_file = (!name.is_empty()).then(|| text(&name, "backing file")).transpose()?;
         }
         header.sound()?;
@@ -339,39 +366,60 @@ impl Header {
         self.incompatible & DATA_FILE != 0
     }
 
-    /// What the L2 entry says; `bitmap` is its second half, where there is one, and `sub` the subcluster that is meant.
-    ///
-    /// Bits that are reserved are not looked at. `Err` says what is wrong.
-    pub(super) fn cluster(&self, entry: u64, bitmap: u64, sub: u64) -> std::result::Result<Cluster, &'static str> {
-        if entry & COMPRESSED != 0 {
-            if self.data_file_is_used() {
-                return Err("is compressed, which cannot be with a data file");
-            }
-            let (offset, len) = self.geometry.unpacked(entry);
-            return Ok(Cluster::Packed { offset, len });
+    /// Where the cluster at `offset` of the disk is whose L2 entry this is, if it is compressed.
+    fn packed(&self, offset: u64, entry: u64) -> Result<Option<Place>> {
+        if entry & COMPRESSED == 0 {
+            return Ok(None);
         }
+        if self.data_file_is_used() {
+            return Err(wrong(offset, "is compressed, which cannot be with a data file"));
+        }
+        let (at, stored) = self.geometry.unpacked(entry);
+        Ok(Some(Place::Packed(Packed { at, stored, block: offset, plain: self.geometry.cluster() })))
+    }
+
+    /// Where the cluster at `offset` of the disk has room whose L2 entry this is, if it has.
+    fn room(&self, offset: u64, entry: u64) -> Result<Option<u64>> {
         let host = entry & OFFSET;
         // With a data file a cluster may lie at its very start.
         let held = host != 0 || (self.data_file_is_used() && entry & COPIED != 0);
         if held && !host.is_multiple_of(self.geometry.cluster()) {
-            return Err("lies at no multiple of the cluster size");
+            return Err(wrong(offset, "lies at no multiple of the cluster size"));
         }
-        if self.geometry.extended {
-            return match (bitmap >> sub & 1 != 0, bitmap >> (32 + sub) & 1 != 0) {
-                (true, true) => Err("has a subcluster that is both data and zeros"),
-                (true, false) if held => Ok(Cluster::At(host + sub * self.geometry.grain())),
-                (true, false) => Err("has a subcluster that lies nowhere"),
-                (false, true) => Ok(Cluster::Zero),
-                (false, false) => Ok(Cluster::Absent),
+        Ok(held.then_some(host))
+    }
+
+    /// What an L2 entry says of the cluster at `offset` of the disk. Bits that are reserved are not looked at.
+    pub(super) fn cluster(&self, offset: u64, entry: u64) -> Result<Place> {
+        if let Some(packed) = self.packed(offset, entry)? {
+            return Ok(packed);
+        }
+        let room = self.room(offset, entry)?;
+        if entry & ZERO != 0 {
+            return match self.version {
+                2 => Err(wrong(offset, "is marked as zeros, which version 2 does not have")),
+                _ => Ok(Place::Zero),
             };
         }
-        if entry & ZERO != 0 && self.version < 3 {
-            return Err("is marked as zeros, which version 2 does not have");
-        }
-        Ok(match (entry & ZERO != 0, held) {
-            (true, _) => Cluster::Zero,
-            (false, true) => Cluster::At(host),
-            (false, false) => Cluster::Absent,
-        })
+        Ok(room.map_or(Place::Absent, Place::At))
     }
+
+    /// What an extended L2 entry, with the bits of the subclusters, says of subcluster `sub` of the cluster at `offset` of the disk.
+    pub(super) fn subcluster(&self, offset: u64, (entry, bits): (u64, u64), sub: u64) -> Result<Place> {
+        if let Some(packed) = self.packed(offset, entry)? {
+            return Ok(packed);
+        }
+        match (bits >> sub & 1 != 0, bits >> (32 + sub) & 1 != 0, self.room(offset, entry)?) {
+            (true, true, _) => Err(wrong(offset, "has a subcluster that is both data and zeros")),
+            (true, false, Some(host)) => Ok(Place::At(host + sub * (self.geometry.cluster() / SUBCLUSTERS))),
+            (true, false, None) => Err(wrong(offset, "has a subcluster that lies nowhere")),
+            (false, true, _) => Ok(Place::Zero),
+            (false, false, _) => Ok(Place::Absent),
+        }
+    }
+}
+
+/// What is wrong with the cluster at `offset` of the disk.
+fn wrong(offset: u64, what: &str) -> Error {
+    Error::corrupt(format!("the cluster at {offset} of the disk {what}"))
 }

@@ -1,8 +1,8 @@
 //! Where the bytes of a disk lie: one L1 table with its L2 tables.
 
-use super::layout::{Header, OFFSET};
+use super::layout::{OFFSET, SUBCLUSTERS};
 use super::open::Opened;
-use crate::clusters::{Cluster, Map, Run, Tables};
+use crate::blocks::{BlockMap, Entry, Levels, Meaning, Packed, Place, Run, Step, Unpacked};
 use std::sync::Arc;
 use tintype_core::{Error, Result};
 
@@ -13,74 +13,107 @@ pub(super) struct Mapping {
     pub(super) l1_entries: u64,
 }
 
-impl Mapping {
-    fn run_at(&self, header: &Header, tables: &Tables, offset: u64, most: u64) -> Result<Run> {
-        let geometry = header.geometry;
-        let span = geometry.l2_span();
-        let index = offset / span;
-        let into = offset % span;
-        if index >= self.l1_entries {
-            return Ok(Run { cluster: Cluster::Absent, len: most });
+/// What entries of the tables mean.
+pub(super) struct Entries(Arc<Opened>);
+
+impl Meaning for Entries {
+    const FIRST: &'static str = "the L1 table";
+    const FURTHER: &'static str = "an L2 table";
+
+    fn table(&self, n: u64, entry: u64) -> Result<Place> {
+        match entry & OFFSET {
+            0 => Ok(Place::Absent),
+            table if !table.is_multiple_of(self.0.header.geometry.cluster()) => {
+                Err(Error::corrupt(format!("entry {n} of the L1 table points to {table}, which is no cluster")))
+            }
+            table => Ok(Place::At(table)),
         }
-        let l1 = tables.at("the L1 table", self.l1_offset + index * 8, (self.l1_entries - index) * 8, 8)?;
-        let l2_offset = l1.get(0) & OFFSET;
-        if l2_offset == 0 {
-            let (entries, _) = l1.bytes().as_chunks::<8>();
-            let absent = entries.iter().take_while(|e| u64::from_be_bytes(**e) & OFFSET == 0).count() as u64;
-            return Ok(Run { cluster: Cluster::Absent, len: (absent.saturating_mul(span) - into).min(most) });
-        }
-        if !l2_offset.is_multiple_of(geometry.cluster()) {
-            let what = format!("entry {index} of the L1 table points to {l2_offset}, which is no cluster");
-            return Err(Error::corrupt(what).at(self.l1_offset + index * 8));
-        }
-        let place = into >> geometry.cluster_bits;
-        let (size, cluster, grain) = (geometry.entry(), geometry.cluster(), geometry.grain());
-        let at = l2_offset + place * size;
-        let l2 = tables.at("an L2 table", at, (geometry.l2_entries() - place) * size, size)?;
-        let count = l2.bytes().len() as u64 / size;
-        let end = (offset - offset % cluster + count * cluster).min(offset.saturating_add(most));
-        let look = |offset: u64| -> Result<Cluster> {
-            let i = (offset / cluster - index * geometry.l2_entries() - place) as usize;
-            let entry = l2.get(i * size as usize);
-            let bitmap = if geometry.extended { l2.get(i * 16 + 8) } else { 0 };
-            header.cluster(entry, bitmap, offset % cluster / grain).map_err(|what| {
-                let what = format!("the cluster at {} of the disk {what}", offset - offset % cluster);
-                Error::corrupt(what).at(at + i as u64 * size)
-            })
+    }
+
+    fn block(&self, offset: u64, entry: u64) -> Result<Place> {
+        self.0.header.cluster(offset, entry)
+    }
+
+    fn unpack(&self, _packed: &Packed, stored: &[u8], out: &mut [u8]) -> Result<Unpacked> {
+        self.0.header.codec.coding().decode_all(stored, out)
+    }
+}
+
+/// The tables of a disk.
+pub(super) struct Clusters(Levels<Entries>);
+
+impl Clusters {
+    pub(super) fn new(opened: &Arc<Opened>, mapping: Mapping) -> Self {
+        let geometry = opened.header.geometry;
+        Clusters(Levels {
+            tables: opened.tables.clone(),
+            at: mapping.l1_offset,
+            entries: mapping.l1_entries,
+            first: Entry::Be64,
+            further: if geometry.extended { Entry::Pair } else { Entry::Be64 },
+            blocks: geometry.l2_entries(),
+            block: geometry.cluster(),
+            meaning: Entries(Arc::clone(opened)),
+        })
+    }
+
+    /// The run at `offset` where the entry of a cluster says of each of its subclusters where it is: those of one cluster may be in
+    /// several states, so that entries cannot be compared as a whole.
+    fn subclusters(&self, offset: u64, most: u64) -> Result<Run> {
+        let (at, entries) = match self.0.step(offset, most)? {
+            Step::Run(run) => return Ok(run),
+            Step::Entry { at, entries } => (at, entries),
         };
-        let first = match look(offset)? {
-            Cluster::At(host) => Cluster::At(host + offset % grain),
-            other => other,
+        let header = &self.0.meaning.0.header;
+        let (cluster, size) = (self.0.block, self.0.block / SUBCLUSTERS);
+        let start = offset - offset % cluster;
+        let entries = self.0.tables.at(Entries::FURTHER, at, entries, Entry::Pair)?;
+        let look = |offset: u64| {
+            let n = (offset - start) / cluster;
+            let sub = offset % cluster / size;
+            header
+                .subcluster(start + n * cluster, (entries.get(n), entries.second(n)), sub)
+                .map_err(|e| e.at(at + n * 16))
         };
-        let mut reached = offset - offset % grain + grain;
-        if let Cluster::Packed { .. } = first {
-            // A compressed cluster is looked at alone, and it has no subclusters.
-            reached = offset - offset % cluster + cluster;
+        let first = look(offset)?;
+        if let Place::Packed(_) = first {
+            return Ok(Run::new(start + cluster - offset, first));
         }
-        while reached < end && !matches!(first, Cluster::Packed { .. }) {
+        let end = start.saturating_add(entries.len().saturating_mul(cluster)).min(offset.saturating_add(most));
+        let here = offset - offset % size;
+        let mut reached = here + size;
+        while reached < end {
             // What is wrong further on is told to whoever gets there.
-            let Ok(next) = look(reached) else { break };
-            let goes_on = match (first, next) {
-                (Cluster::At(start), Cluster::At(host)) => start + (reached - offset) == host,
-                (first, next) => first == next,
+            let next = look(reached).ok();
+            let goes_on = match first {
+                Place::At(host) => next == Some(Place::At(host + (reached - here))),
+                first => next == Some(first),
             };
             if !goes_on {
                 break;
             }
-            reached += grain;
+            reached += size;
         }
-        Ok(Run { cluster: first, len: reached.min(end) - offset })
+        let place = match first {
+            Place::At(host) => Place::At(host + offset % size),
+            other => other,
+        };
+        Ok(Run::new(reached - offset, place))
     }
 }
 
-/// The table of a disk, with what it takes to read it.
-pub(super) struct Mapped {
-    pub(super) opened: Arc<Opened>,
-    pub(super) mapping: Mapping,
-}
-
-impl Map for Mapped {
+impl BlockMap for Clusters {
     fn run_at(&self, offset: u64, most: u64) -> Result<Run> {
-        self.mapping.run_at(&self.opened.header, &self.opened.tables, offset, most)
+        match self.0.further {
+            Entry::Pair => {
+                let name = &self.0.tables.file().name;
+                self.subclusters(offset, most).map_err(|e| e.met_in(name))
+            }
+            _ => self.0.run_at(offset, most),
+        }
+    }
+
+    fn unpack(&self, packed: &Packed, stored: &[u8], out: &mut [u8]) -> Result<Unpacked> {
+        self.0.unpack(packed, stored, out)
     }
 }

@@ -43,6 +43,6 @@ pub static FORMAT: Format = Format {
 
 fn probe(probe: &Probe<'_>) -> u8 {
     let head = probe.head;
-    let version = crate::clusters::be32(head, 4);
+    let version = crate::blocks::be32(head, 4);
     u8::from(head.starts_with(&layout::MAGIC) && version >= 2) * 95
 }

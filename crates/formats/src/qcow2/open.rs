@@ -1,10 +1,10 @@
 //! Opening: header, data file, what the image stands on, and what else is in it.
 
 use super::crypt;
-use super::layout::{CORRUPT, DIRTY, Header, LAZY, Method, RAW_DATA};
-use super::mapping::{Mapped, Mapping};
+use super::layout::{CORRUPT, DIRTY, Header, LAZY, Method, RAW_DATA, SECTOR};
+use super::mapping::{Clusters, Mapping};
 use super::parts;
-use crate::clusters::{Disk, SECTOR, Tables, Unpacker, Volume, backing, holds};
+use crate::blocks::{Cipher, HostFile, Mapped, Tables, backing};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tintype_core::{Checksums, Error, Facts, Finding, Image, OpenRequest, Result, Source};
@@ -18,74 +18,66 @@ pub(super) const CORRUPT_MEANS: &str = "was marked corrupt by a program that wro
 pub(super) struct Opened {
     pub(super) header: Header,
     pub(super) tables: Tables,
-    pub(super) volume: Arc<Volume>,
+    /// The file that holds clusters: the image itself, or its data file.
+    data: HostFile,
+    below: Option<Arc<dyn Source>>,
+    cipher: Option<Arc<Cipher>>,
 }
 
 impl Opened {
-    fn new(header: Header, volume: Volume) -> Arc<Self> {
-        Arc::new(Opened { header, tables: Tables::new(Arc::clone(&volume.file)), volume: Arc::new(volume) })
+    /// An image that is nothing but its file.
+    fn alone(request: &OpenRequest) -> Result<Self> {
+        let name = &request.entry.name;
+        let file = HostFile::new(name, request.entry.source()?);
+        let header = Header::read(&*file.source).map_err(|e| e.met_in(name))?;
+        Ok(Opened { header, tables: Tables::new(file.clone()), data: file, below: None, cipher: None })
     }
 
     /// The name of its file.
     pub(super) fn name(&self) -> &str {
-        &self.volume.name
+        &self.tables.file().name
     }
 
     /// Its file.
     pub(super) fn file(&self) -> &Arc<dyn Source> {
-        &self.volume.file
+        &self.tables.file().source
     }
 
     /// The disk of `len` bytes that a table maps.
-    pub(super) fn disk(self: &Arc<Self>, mapping: Mapping, len: u64, facts: Facts) -> Disk<Mapped> {
-        Disk::new(Arc::clone(&self.volume), Mapped { opened: Arc::clone(self), mapping }, len, facts)
+    pub(super) fn disk(self: &Arc<Self>, mapping: Mapping, len: u64, facts: Facts) -> Mapped<Clusters> {
+        Mapped::new(Clusters::new(self, mapping), self.data.clone(), len, self.header.geometry.cluster())
+            .with_facts(facts)
+            .standing_on(self.below.clone())
+            .decrypted(self.cipher.clone())
     }
-}
-
-/// An image that is nothing but its file.
-fn alone(request: &OpenRequest) -> Result<(Header, Volume)> {
-    let name = &request.entry.name;
-    let file = Arc::clone(request.entry.source()?);
-    let header = Header::read(&*file).map_err(|e| e.met_in(name))?;
-    let cluster = header.geometry.cluster();
-    let volume = Volume {
-        name: name.clone(),
-        cluster,
-        unpacker: Unpacker::new(header.codec, cluster),
-        backing: None,
-        cipher: None,
-        data: (name.clone(), Arc::clone(&file)),
-        file,
-    };
-    Ok((header, volume))
 }
 
 /// The image without what it stands on, to look at its structure.
 pub(super) fn structure(request: &OpenRequest) -> Result<Arc<Opened>> {
-    let (header, volume) = alone(request)?;
-    Ok(Opened::new(header, volume))
+    Ok(Arc::new(Opened::alone(request)?))
 }
 
 pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     let name = &request.entry.name;
     let here = |e: Error| e.met_in(name);
-    let (header, mut volume) = alone(request)?;
+    let mut opened = Opened::alone(request)?;
+    let header = &opened.header;
     let mapping = Mapping { l1_offset: header.l1_table_offset, l1_entries: header.l1_size.into() };
     let needed = header.size.div_ceil(header.geometry.l2_span()) * 8;
-    holds(&*volume.file, "the L1 table", header.l1_table_offset, needed).map_err(here)?;
-    volume.cipher = crypt::unlock(request, &header, &*volume.file).map_err(here)?;
+    opened.tables.file().holds("the L1 table", header.l1_table_offset, needed)?;
+    opened.cipher = crypt::unlock(request, header, &**opened.file()).map_err(here)?.map(Arc::new);
     let mut files = vec![name.clone()];
     if header.data_file_is_used() {
         let Some(data) = &header.data_file else {
             return Err(here(Error::unsupported("the image does not say what its data file is called")));
         };
-        volume.data = (request.beside(data)?, request.open_beside(data)?);
-        files.push(volume.data.0.clone());
+        opened.data = HostFile { name: request.beside(data)?, source: request.open_beside(data)? };
+        files.push(opened.data.name.clone());
     }
     let format = header.backing_format.as_deref();
     let below = header.backing_file.as_ref().map(|below| backing(request, below, format)).transpose()?;
-    volume.backing = below.as_ref().map(|below| Arc::clone(&below.image.disk));
-    let opened = Opened::new(header, volume);
+    opened.below = below.as_ref().map(|below| Arc::clone(&below.image.disk));
+    let opened = Arc::new(opened);
     let header = &opened.header;
     let len = length(&opened, mapping)?;
     let listed = parts::list(&opened, mapping, len).map_err(here)?;

@@ -4,7 +4,7 @@ use super::bitmap::{self, Bitmap};
 use super::layout::BITMAPS;
 use super::mapping::Mapping;
 use super::open::Opened;
-use crate::clusters::{be16, be32, be64, holds};
+use crate::blocks::{be16, be32, be64, holds};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tintype_core::{Error, Facts, OpenPart, Part, Result, Source, human_size};

@@ -2,13 +2,15 @@
 
 use super::layout::{Header, NEED_CHECK, ZERO};
 use super::read::NEED_CHECK_MEANS;
-use crate::clusters::{Findings, Found, nonzero};
+use crate::blocks::{Entry, Findings, References, nonzero};
 use std::collections::HashSet;
 use std::sync::Arc;
 use tintype_core::{Error, Finding, OpenRequest, Result, Source};
 
 /// Most times that all tables are gone through, for a file with more clusters than can be counted at once.
 const PASSES: u32 = 64;
+/// The same, where next to nothing is counted each time.
+const SCATTERED: u32 = 2;
 /// Most different L2 tables.
 const TABLES: usize = 2 << 20;
 
@@ -16,7 +18,7 @@ struct Check<'a> {
     header: &'a Header,
     file: Arc<dyn Source>,
     clusters: u64,
-    found: Found,
+    found: References,
     findings: Findings,
 }
 
@@ -29,7 +31,8 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
 fn run(file: Arc<dyn Source>, name: &str) -> Result<Vec<Finding>> {
     let header = Header::read(&*file)?;
     let clusters = file.len() / header.cluster;
-    let mut check = Check { header: &header, file, clusters, found: Found::from(0), findings: Findings::new(name) };
+    let mut check =
+        Check { header: &header, file, clusters, found: References::from(0), findings: Findings::new(name) };
     if header.features & NEED_CHECK != 0 {
         check.findings.warning(format!("{name} {NEED_CHECK_MEANS}"), 16);
     }
@@ -39,8 +42,9 @@ fn run(file: Arc<dyn Source>, name: &str) -> Result<Vec<Finding>> {
         check.findings.quiet = false;
         check.leaks();
         match check.found.next() {
-            None => return Ok(check.findings.done()),
-            Some(next) => check.found = Found::from(next),
+            Some(_) if pass >= SCATTERED && check.found.is_scattered() => break,
+            None => return Ok(check.findings.finish()),
+            Some(next) => check.found = References::from(next),
         }
     }
     Err(Error::limit("the image refers to clusters too far from each other to be checked"))
@@ -57,8 +61,8 @@ impl Check<'_> {
         self.take(header.l1_offset, header.table, "the L1 table", 40, None);
         let mut tables = HashSet::new();
         let file = Arc::clone(&self.file);
-        nonzero(&*file, header.l1_offset, table, 8, &mut |index, entry, _| {
-            let (l2, at) = (entry.swap_bytes(), header.l1_offset + index * 8);
+        nonzero(&*file, header.l1_offset, table, Entry::Le64, &mut |index, l2, _| {
+            let at = header.l1_offset + index * 8;
             let touches = (index.saturating_mul(header.span()), header.span());
             let there = self.take(l2, header.table, "an L2 table", at, Some(touches));
             // Once is enough for one that is referred to again.
@@ -69,8 +73,7 @@ impl Check<'_> {
                 return Err(Error::limit("more L2 tables than can be checked"));
             }
             let file = Arc::clone(&self.file);
-            nonzero(&*file, l2, table, 8, &mut |place, entry, _| {
-                let host = entry.swap_bytes();
+            nonzero(&*file, l2, table, Entry::Le64, &mut |place, host, _| {
                 let touches = (touches.0.saturating_add(place * header.cluster), header.cluster);
                 if host != ZERO {
                     self.take(host, 1, "a cluster of the disk", l2 + place * 8, Some(touches));
@@ -85,7 +88,8 @@ impl Check<'_> {
         let cluster = self.header.cluster;
         let first = offset / cluster;
         if !offset.is_multiple_of(cluster) || first + clusters > self.clusters {
-            self.findings.damage(format!("{what} lies at {offset}, where none can be"), at, touches);
+            let what = || format!("{what} lies at {offset}, where none can be");
+            self.findings.each("entries that lead where nothing can be", what, at, touches);
             return false;
         }
         let mut alone = true;
@@ -93,7 +97,8 @@ impl Check<'_> {
             alone &= self.found.add(number, 1) <= 1;
         }
         if !alone {
-            self.findings.damage(format!("{what} lies at {offset}, where something else is too"), at, touches);
+            let what = || format!("{what} lies at {offset}, where something else is too");
+            self.findings.each("entries that lead where something else is too", what, at, touches);
         }
         true
     }
@@ -107,7 +112,7 @@ impl Check<'_> {
             self.findings.counts(next..first.min(end), cluster, 1, 0);
             for (number, count) in (first..end).zip(counts) {
                 if *count == 0 {
-                    self.findings.count(number, cluster, 1, 0);
+                    self.findings.counts(number..number + 1, cluster, 1, 0);
                 }
             }
             next = first + counts.len() as u64;

@@ -1,7 +1,10 @@
 //! The header, and what entries of tables mean.
 
-use crate::clusters::{Cluster, SECTOR, holds};
+use crate::blocks::{Meaning, Place, holds, read};
 use tintype_core::{Error, Result, Source};
+
+/// Bytes of a sector: lengths of disks are whole numbers of them.
+const SECTOR: u64 = 512;
 
 pub(super) const MAGIC: [u8; 4] = *b"QED\0";
 /// Bytes of the header.
@@ -43,8 +46,7 @@ impl Header {
     /// Reads and checks the header at the start of `file`.
     pub(super) fn read(file: &dyn Source) -> Result<Self> {
         let mut fixed = [0; HEADER];
-        holds(file, "the header", 0, HEADER as u64)?;
-        file.read_at(&mut fixed, 0)?;
+        read(file, "the header", &mut fixed, 0)?;
         if fixed[..4] != MAGIC {
             return Err(Error::corrupt("does not begin like a QED image"));
         }
@@ -95,8 +97,7 @@ impl Header {
             return Err(Error::corrupt("the name of the backing file lies outside the header").at(56));
         }
         let mut name = vec![0; len as usize];
-        holds(file, "the name of the backing file", at.into(), len.into())?;
-        file.read_at(&mut name, at.into())?;
+        read(file, "the name of the backing file", &mut name, at.into())?;
         String::from_utf8(name).map_err(|_| Error::unsupported("the name of the backing file is no UTF-8"))
     }
 
@@ -111,14 +112,33 @@ impl Header {
     }
 }
 
-/// What an entry of an L2 table means, with clusters of `cluster` bytes.
-pub(super) fn decode(cluster: u64, entry: u64) -> std::result::Result<Cluster, &'static str> {
-    match entry {
-        0 => Ok(Cluster::Absent),
-        ZERO => Ok(Cluster::Zero),
-        host if !host.is_multiple_of(cluster) || host > i64::MAX as u64 => {
-            Err("lies at no multiple of the cluster size")
+/// What entries of the tables mean, with clusters of so many bytes.
+pub(super) struct Entries {
+    pub(super) cluster: u64,
+}
+
+impl Meaning for Entries {
+    const FIRST: &'static str = "the L1 table";
+    const FURTHER: &'static str = "an L2 table";
+
+    fn table(&self, n: u64, entry: u64) -> Result<Place> {
+        match entry {
+            0 => Ok(Place::Absent),
+            table if !table.is_multiple_of(self.cluster) || table > i64::MAX as u64 => {
+                Err(Error::corrupt(format!("entry {n} of the L1 table points to {table}, where no table can be")))
+            }
+            table => Ok(Place::At(table)),
         }
-        host => Ok(Cluster::At(host)),
+    }
+
+    fn block(&self, offset: u64, entry: u64) -> Result<Place> {
+        match entry {
+            0 => Ok(Place::Absent),
+            ZERO => Ok(Place::Zero),
+            host if !host.is_multiple_of(self.cluster) || host > i64::MAX as u64 => Err(Error::corrupt(format!(
+                "the cluster at {offset} of the disk lies at {host}, no multiple of the cluster size"
+            ))),
+            host => Ok(Place::At(host)),
+        }
     }
 }

@@ -45,7 +45,7 @@ fn checksums(request: &OpenRequest, parsed: &Parsed, findings: &mut Findings) ->
             source.read_at(&mut stored, at + u64::from(header.chunk_header_size.get()))?;
             if u32::from_le_bytes(stored) != sum.value() {
                 let what = || format!("the checksum of the first {end} bytes does not match");
-                findings.each("checksums that do not match", what, at, (0, end));
+                findings.each("checksums that do not match", what, at, Some((0, end)));
             }
         }
         at += u64::from(chunk.total_size.get());

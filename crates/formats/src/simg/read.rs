@@ -1,7 +1,7 @@
 //! The reader.
 
 use super::layout::{CRC, Chunk, FILL, Header, MAGIC, RAW, SKIP};
-use crate::blocks::{BlockMap, HostFile, Mapped, Place, Run};
+use crate::blocks::{BlockMap, HostFile, Mapped, Packed, Place, Run, Unpacked};
 use std::sync::Arc;
 use tintype_core::{Checksums, Error, Facts, Image, OpenRequest, Result, Source};
 use zerocopy::FromBytes;
@@ -163,27 +163,27 @@ impl Parsed {
 }
 
 impl BlockMap for Parsed {
-    fn run_at(&self, offset: u64) -> Result<Run> {
+    fn run_at(&self, offset: u64, _most: u64) -> Result<Run> {
         let (piece, start) = self.piece_at(offset)?;
         let len = piece.end - offset;
         Ok(match piece.content {
-            Content::Raw(at) => Run::new(len, Place::Host { file: 0, at: at + (offset - start) }),
+            Content::Raw(at) => Run::new(len, Place::At(at + (offset - start))),
             Content::Skip => Run::new(len, Place::Unused),
             Content::Fill([0, 0, 0, 0], _) => Run::new(len, Place::Zero),
             Content::Fill(_, at) => {
                 let block = start + (offset - start) / PIECE * PIECE;
                 let plain = PIECE.min(piece.end - block);
-                Run::new(block + plain - offset, Place::Packed { file: 0, at, stored: 4, block, plain })
+                Run::new(block + plain - offset, Place::Packed(Packed { at, stored: 4, block, plain }))
             }
         })
     }
 
-    fn unpack(&self, stored: &[u8], out: &mut [u8]) -> Result<()> {
+    fn unpack(&self, _packed: &Packed, stored: &[u8], out: &mut [u8]) -> Result<Unpacked> {
         let word = stored.first_chunk::<4>().ok_or_else(|| Error::corrupt("a fill is too short"))?;
         for part in out.chunks_mut(4) {
             part.copy_from_slice(&word[..part.len()]);
         }
-        Ok(())
+        Ok(Unpacked::Whole)
     }
 }
 
@@ -197,7 +197,7 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
         let more = parsed.host.source.len() - parsed.end;
         warnings.push(format!("{more} bytes after the last chunk belong to nothing"));
     }
-    let disk = Arc::new(Mapped::new(parsed, vec![host], len, block).with_facts(facts));
+    let disk = Arc::new(Mapped::new(parsed, host, len, block).with_facts(facts));
     Ok(Image {
         warnings,
         checksums: Checksums::Structure,

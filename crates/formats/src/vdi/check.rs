@@ -36,10 +36,10 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
         let within = touched(n).1 + u64::from(header.block_extra.get());
         if at + within.min(stride) > parsed.host.source.len() {
             let what = || format!("block {n} is said to lie at {at}, outside the file");
-            findings.each("blocks outside the file", what, place, touched(n));
+            findings.each("blocks outside the file", what, place, Some(touched(n)));
         } else if entry >= said {
             let what = || format!("block {n} is said to be block {entry} of the data, which has {said}");
-            findings.each("blocks beyond those that are said to be there", what, place, touched(n));
+            findings.each("blocks beyond those that are said to be there", what, place, Some(touched(n)));
         }
         Ok(())
     })?;

@@ -1,7 +1,7 @@
 //! The reader.
 
 use super::layout::{ABSENT, Header, Kind, MAGIC, SECTOR, ZERO};
-use crate::blocks::{BlockMap, Entry, HostFile, Mapped, Place, Run, Side, Table};
+use crate::blocks::{BlockMap, Entry, HostFile, Mapped, Place, Run, Table};
 use crate::uuid;
 use std::sync::Arc;
 use tintype_core::{Checksums, Error, Facts, Finding, Image, OpenRequest, Result, Source};
@@ -19,8 +19,9 @@ pub(super) fn parse(request: &OpenRequest) -> Result<Parsed> {
     let source = request.entry.source()?;
     let header = header(&**source).map_err(|e| e.in_path(name))?;
     let (at, blocks) = (header.offset_blocks.get().into(), header.blocks.get().into());
-    let table = Table::new("the block map", Arc::clone(source), name, at, blocks, Entry::Le32)?;
-    Ok(Parsed { header, table, host: HostFile::new(name, source) })
+    let host = HostFile::new(name, source);
+    let table = Table::new("the block map", host.clone(), at, blocks, Entry::Le32)?;
+    Ok(Parsed { header, table, host })
 }
 
 fn header(source: &dyn Source) -> Result<Header> {
@@ -39,21 +40,21 @@ impl Parsed {
 }
 
 impl BlockMap for Parsed {
-    fn run_at(&self, offset: u64) -> Result<Run> {
+    fn run_at(&self, offset: u64, most: u64) -> Result<Run> {
         let block = u64::from(self.header.block_size.get());
         let extra = u64::from(self.header.block_extra.get());
         let (n, inside) = (offset / block, offset % block);
-        let first = self.table.get(n)?;
-        let same = |i, value| if first >= ZERO { value == first } else { extra == 0 && value == first.wrapping_add(i) };
-        let (_, count) = self.table.run(n, same)?;
-        match first {
-            ABSENT => Ok(Run::new(count * block - inside, Place::Absent)),
-            ZERO => Ok(Run::new(count * block - inside, Place::Zero)),
-            _ => {
-                let side = Side { file: 0, at: self.place(first).0 + extra, block, count };
-                side.run(&self.host, inside, self.header.disk_size.get() - offset)
-            }
-        }
+        let same = |first: u64, i: u64, value: u64| match first {
+            ABSENT | ZERO => value == first,
+            _ => extra == 0 && value == first.wrapping_add(i),
+        };
+        let (first, count) = self.table.run(n, most.div_ceil(block).saturating_add(1), same)?;
+        let place = match first {
+            ABSENT => Place::Absent,
+            ZERO => Place::Zero,
+            _ => Place::At(self.place(first).0 + extra + inside),
+        };
+        Ok(Run::new(count * block - inside, place))
     }
 }
 
@@ -69,11 +70,9 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     }
     let host = parsed.host.clone();
     let block = header.block_size.get().into();
-    let mut mapped = Mapped::new(parsed, vec![host], len, block).with_facts(facts(&header, kind));
+    let mut mapped = Mapped::new(parsed, host, len, block).with_facts(facts(&header, kind));
     let parent = kind.stands_on_another().then(|| parent(request, &header)).transpose()?;
-    if let Some((_, image, _)) = &parent {
-        mapped = mapped.standing_on(Arc::clone(&image.disk));
-    }
+    mapped = mapped.standing_on(parent.as_ref().map(|(_, image, _)| Arc::clone(&image.disk)));
     let files = vec![request.entry.name.clone()];
     let mut image =
         Image { warnings, checksums: Checksums::Structure, ..Image::new(kind.name(), Arc::new(mapped), files) };

@@ -47,10 +47,10 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
         let place = table.place(n);
         if end > parsed.end {
             let what = || format!("block {n} is said to lie at {at}, which is not in front of the footer");
-            findings.each("blocks outside the file", what, place, touched(n));
+            findings.each("blocks outside the file", what, place, Some(touched(n)));
         } else if at < table.place(table.entries()).max(header_end) {
             let what = || format!("block {n} is said to lie at {at}, over the header or the block table");
-            findings.each("blocks over the header or the table", what, place, touched(n));
+            findings.each("blocks over the header or the table", what, place, Some(touched(n)));
         }
         Ok(())
     })?;

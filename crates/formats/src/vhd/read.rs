@@ -2,7 +2,7 @@
 
 use super::layout::{ABSENT, EPOCH, FOOTER, Footer, Header, Kind, MOST, SECTOR, VERSION};
 use super::{geometry, parent};
-use crate::blocks::{Bits, BlockMap, Entry, HostFile, Mapped, Place, Run, Side, Table};
+use crate::blocks::{Bits, BlockMap, Entry, HostFile, Mapped, Place, Run, Straight, Table};
 use crate::uuid;
 use std::sync::Arc;
 use tintype_core::{Checksums, Error, Facts, Finding, Image, OpenRequest, Result, Source};
@@ -126,13 +126,13 @@ fn parse_source(name: &str, source: &Arc<dyn Source>) -> Result<Parsed> {
             if !header.is_intact() {
                 damage("the checksum of the header of the dynamic disk does not match", place);
             }
-            Some((header, table(name, source, &header, len)?))
+            Some((header, table(&host, &header, len)?))
         }
     };
     Ok(Parsed { footer, kind, len, end, host, dynamic, findings, warnings })
 }
 
-fn table(name: &str, source: &Arc<dyn Source>, header: &Header, len: u64) -> Result<Table> {
+fn table(host: &HostFile, header: &Header, len: u64) -> Result<Table> {
     if header.header_version.get() >> 16 != VERSION >> 16 {
         return Err(Error::unsupported(format!("header version {:#010x} is not known", header.header_version)));
     }
@@ -147,7 +147,7 @@ fn table(name: &str, source: &Arc<dyn Source>, header: &Header, len: u64) -> Res
     }
     // What is beyond the disk is of no use, and may not be there.
     let needed = len.div_ceil(block);
-    Table::new("the block table", Arc::clone(source), name, header.table_offset.get(), needed, Entry::Be32)
+    Table::new("the block table", host.clone(), header.table_offset.get(), needed, Entry::Be32)
 }
 
 /// Bytes of the bits in front of a block.
@@ -155,40 +155,28 @@ pub(super) fn lead(block: u64) -> u64 {
     (block / SECTOR).div_ceil(8).next_multiple_of(SECTOR)
 }
 
-/// The whole file is the disk.
-struct Flat {
-    len: u64,
-}
-
-impl BlockMap for Flat {
-    fn run_at(&self, offset: u64) -> Result<Run> {
-        Ok(Run::new(self.len - offset, Place::Host { file: 0, at: offset }))
-    }
-}
-
 struct Blocks {
     table: Table,
     block: u64,
-    len: u64,
-    host: HostFile,
     /// The bits of sectors, where they count.
     bits: Option<Bits>,
 }
 
 impl BlockMap for Blocks {
-    fn run_at(&self, offset: u64) -> Result<Run> {
+    fn run_at(&self, offset: u64, _most: u64) -> Result<Run> {
         let (n, inside) = (offset / self.block, offset % self.block);
-        let (entry, count) = self.table.run(n, |_, value| value == ABSENT)?;
+        // In front of each block are its bits: no two lie together.
+        let same = |first: u64, _: u64, value: u64| first == ABSENT && value == ABSENT;
+        let (entry, count) = self.table.run(n, u64::MAX, same)?;
         if entry == ABSENT {
             return Ok(Run::new(count * self.block - inside, Place::Absent));
         }
         let at = entry * SECTOR;
-        let side = Side { file: 0, at: at + lead(self.block), block: self.block, count: 1 };
-        let run = side.run(&self.host, inside, self.len - offset)?;
-        let Some(bits) = &self.bits else { return Ok(run) };
-        let (set, sectors) = bits.run(&self.host, at, inside / SECTOR, self.block / SECTOR)?;
-        let len = run.len.min(sectors * SECTOR - inside % SECTOR);
-        Ok(Run { len, place: if set { run.place } else { Place::Absent } })
+        let place = Place::At(at + lead(self.block) + inside);
+        let Some(bits) = &self.bits else { return Ok(Run::new(self.block - inside, place)) };
+        let (set, sectors) = bits.run(at, inside / SECTOR, self.block / SECTOR)?;
+        let len = sectors * SECTOR - inside % SECTOR;
+        Ok(Run::new(len, if set { place } else { Place::Absent }))
     }
 }
 
@@ -208,19 +196,15 @@ fn open_parsed(request: &OpenRequest, parsed: Parsed) -> Result<(Image, [u8; 16]
     let facts = facts(&footer, kind, dynamic.as_ref().map(|(header, _)| header));
     let mut below = None;
     let disk: Arc<dyn Source> = match dynamic {
-        None => Arc::new(Mapped::new(Flat { len }, vec![host], len, 1 << 20).with_facts(facts)),
+        None => Arc::new(Mapped::new(Straight { at: 0 }, host, len, 1 << 20).with_facts(facts)),
         Some((header, table)) => {
             let block = u64::from(header.block_size.get());
-            let bits = (kind == Kind::Differencing).then(|| Bits::msb_first(lead(block)));
-            let map = Blocks { table, block, len, host: host.clone(), bits };
-            let mapped = Mapped::new(map, vec![host.clone()], len, block).with_facts(facts);
+            let bits = (kind == Kind::Differencing).then(|| Bits::msb_first(host.clone(), lead(block)));
+            let mapped = Mapped::new(Blocks { table, block, bits }, host.clone(), len, block).with_facts(facts);
             if kind == Kind::Differencing {
                 below = Some(parent::open(request, &*host.source, &header)?);
             }
-            match &below {
-                Some((_, image)) => Arc::new(mapped.standing_on(Arc::clone(&image.disk))),
-                None => Arc::new(mapped),
-            }
+            Arc::new(mapped.standing_on(below.as_ref().map(|(_, image)| Arc::clone(&image.disk))))
         }
     };
     let mut image = Image {

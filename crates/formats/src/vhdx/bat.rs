@@ -3,7 +3,7 @@
 use super::head::Head;
 use super::layout::{CHUNK_SECTORS, MIB};
 use super::metadata::Metadata;
-use crate::blocks::{Bits, BlockMap, Entry, HostFile, Place, Run, Side, Table};
+use crate::blocks::{Bits, BlockMap, Entry, Place, Run, Table};
 use tintype_core::{Error, Result};
 
 /// What an entry says of its block.
@@ -50,9 +50,8 @@ pub(super) struct Bat {
     pub(super) block: u64,
     /// Blocks of a chunk.
     pub(super) ratio: u64,
-    pub(super) len: u64,
     logical: u64,
-    host: HostFile,
+    name: String,
     bits: Option<Bits>,
 }
 
@@ -81,10 +80,9 @@ impl Bat {
             let what = format!("the disk needs {count} entries of the block table, which has room for {}", room / 8);
             return Err(Error::corrupt(what).at(at).in_path(&head.host.name));
         }
-        let source = std::sync::Arc::clone(&head.host.source);
-        let table = Table::new("the block table", source, &head.host.name, at, count, Entry::Le64)?;
-        let bits = metadata.has_parent.then(|| Bits::lsb_first(MIB));
-        Ok(Bat { table, block, ratio, len, logical, host: head.host.clone(), bits })
+        let table = Table::new("the block table", head.host.clone(), at, count, Entry::Le64)?;
+        let bits = metadata.has_parent.then(|| Bits::lsb_first(head.host.clone(), MIB));
+        Ok(Bat { table, block, ratio, logical, name: head.host.name.clone(), bits })
     }
 
     /// Whether entry `i` is that of a map of sectors.
@@ -104,7 +102,7 @@ impl Bat {
 
     fn corrupt(&self, n: u64, what: &str) -> Error {
         let at = self.table.place(self.entry_of(n));
-        Error::corrupt(format!("block {n} {what}")).at(at).in_path(&self.host.name)
+        Error::corrupt(format!("block {n} {what}")).at(at).in_path(&self.name)
     }
 
     /// Which of the sectors from `inside` block `n` on are like the first, and whether they are here.
@@ -119,18 +117,17 @@ impl Bat {
         let each = self.block / self.logical;
         let first = n % self.ratio * each;
         let from = inside / self.logical;
-        let (here, count) = bits.run(&self.host, place(map), first + from, first + each)?;
+        let (here, count) = bits.run(place(map), first + from, first + each)?;
         Ok((here, count * self.logical - inside % self.logical))
     }
 }
 
 impl BlockMap for Bat {
-    fn run_at(&self, offset: u64) -> Result<Run> {
+    fn run_at(&self, offset: u64, most: u64) -> Result<Run> {
         let (n, inside) = (offset / self.block, offset % self.block);
         let index = self.entry_of(n);
-        let first = self.table.get(index)?;
-        let state = State::of(first);
-        let same = |i: u64, entry: u64| {
+        let same = |first: u64, i: u64, entry: u64| {
+            let state = State::of(first);
             let ahead = self.block_of(index + i) - n;
             match state {
                 _ if self.is_map(index + i) => state != State::Partial,
@@ -139,20 +136,19 @@ impl BlockMap for Bat {
                 _ => false,
             }
         };
-        let (_, steps) = self.table.run(index, same)?;
-        let count = self.block_of(index + steps) - n;
-        match state {
-            State::Absent => Ok(Run::new(count * self.block - inside, Place::Absent)),
-            State::Zero => Ok(Run::new(count * self.block - inside, Place::Zero)),
+        // Of what lies together some more entries may be those of maps.
+        let wanted = most.div_ceil(self.block).saturating_mul(2).saturating_add(2);
+        let (first, steps) = self.table.run(index, wanted, same)?;
+        let len = (self.block_of(index + steps) - n) * self.block - inside;
+        let here = Place::At(place(first).saturating_add(inside));
+        match State::of(first) {
+            State::Absent => Ok(Run::new(len, Place::Absent)),
+            State::Zero => Ok(Run::new(len, Place::Zero)),
             State::Reserved => Err(self.corrupt(n, "is in a state that does not exist")),
-            State::Present | State::Partial => {
-                let side = Side { file: 0, at: place(first), block: self.block, count };
-                let run = side.run(&self.host, inside, self.len - offset)?;
-                if state == State::Present {
-                    return Ok(run);
-                }
-                let (here, len) = self.sectors(n, inside)?;
-                Ok(Run { len: run.len.min(len), place: if here { run.place } else { Place::Absent } })
+            State::Present => Ok(Run::new(len, here)),
+            State::Partial => {
+                let (is_here, len) = self.sectors(n, inside)?;
+                Ok(Run::new(len, if is_here { here } else { Place::Absent }))
             }
         }
     }

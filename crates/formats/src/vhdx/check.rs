@@ -51,7 +51,7 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
                 "entries with bits that mean nothing",
                 || format!("the entry of {name} has unknown bits"),
                 at,
-                touched(i),
+                Some(touched(i)),
             );
         }
         let here = match (map, State::of(entry)) {
@@ -62,13 +62,13 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
                 let map = i / (bat.ratio + 1) * (bat.ratio + 1) + bat.ratio;
                 if bat.table.get(map)? & 7 != MAP_PRESENT {
                     let what = || format!("{name} has sectors of the parent, and there is no map of them");
-                    findings.each("blocks without a map of their sectors", what, at, touched(i));
+                    findings.each("blocks without a map of their sectors", what, at, Some(touched(i)));
                 }
                 true
             }
             _ => {
                 let what = || format!("{name} is in state {}, which it cannot be in", entry & 7);
-                findings.each("blocks in wrong states", what, at, touched(i));
+                findings.each("blocks in wrong states", what, at, Some(touched(i)));
                 false
             }
         };
@@ -82,9 +82,14 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
         end = end.max(to);
         if from.saturating_add(needed) > file {
             let what = || format!("{name} is said to lie at {from}, outside the file");
-            findings.each("blocks outside the file", what, at, touched(i));
+            findings.each("blocks outside the file", what, at, Some(touched(i)));
         } else if let Some(area) = areas.iter().find(|area| from < area.2 && area.1 < to) {
-            findings.each("blocks over other structures", || format!("{name} lies over {}", area.0), at, touched(i));
+            findings.each(
+                "blocks over other structures",
+                || format!("{name} lies over {}", area.0),
+                at,
+                Some(touched(i)),
+            );
         }
         Ok(())
     })?;

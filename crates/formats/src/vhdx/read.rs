@@ -45,14 +45,11 @@ fn open_parsed(request: &OpenRequest, parsed: Parsed) -> Result<(Image, Known)> 
     let Parsed { head, metadata, bat } = parsed;
     let known = Known { written: head.header.data_write_guid, logical: metadata.logical };
     let kind = kind(&metadata);
-    let mapped = Mapped::new(bat, vec![head.host.clone()], metadata.len, metadata.block)
+    let mapped = Mapped::new(bat, head.host.clone(), metadata.len, metadata.block)
         .with_sectors(metadata.logical, metadata.physical.max(metadata.logical))
         .with_facts(facts(&head, &metadata));
     let below = metadata.has_parent.then(|| parent::open(request, &metadata)).transpose()?;
-    let mapped = match &below {
-        Some((_, image)) => mapped.standing_on(Arc::clone(&image.disk)),
-        None => mapped,
-    };
+    let mapped = mapped.standing_on(below.as_ref().map(|(_, image)| Arc::clone(&image.disk)));
     let mut image = Image::new(kind, Arc::new(mapped), vec![request.entry.name.clone()]);
     image.checksums = Checksums::Structure;
     image.damage = head.findings;

@@ -1,12 +1,9 @@
 //! Which of the two grain directories is to be believed.
 
-use super::layout::{Place, SECTOR, Shape};
-use super::windows::Windows;
-use std::sync::Arc;
-use tintype_core::{Error, Finding, Result, Source};
-
-/// Holes of files are made of such.
-const PAGE: u64 = 4096;
+use super::layout::Shape;
+use super::sparse::{Entries, tables};
+use crate::blocks::{HostFile, Levels, Meaning, Place};
+use tintype_core::{Finding, Result};
 
 /// What is wrong with a directory, and the number of the entry where it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,16 +19,15 @@ pub(super) struct Faults {
 }
 
 /// Looks at every entry of both directories. A table that one of them does not know and the other one does is a fault of the one.
-pub(super) fn faults(file: &Arc<dyn Source>, shape: &Shape) -> Result<Faults> {
-    let windows = Windows::alone(Arc::clone(file));
+pub(super) fn faults(file: &HostFile, shape: &Shape) -> Result<Faults> {
+    let tables = tables(file.clone(), *shape);
     let mut found = Faults { first: None, copy: None };
     let mut i = 0;
     while i < shape.tables() && (found.first.is_none() || (found.copy.is_none() && shape.copy.is_some())) {
-        let first = entry(&windows, shape, shape.directory, i);
-        let copy = shape.copy.map(|at| entry(&windows, shape, at, i));
+        let first = entry(&tables, shape.directory, i);
+        let copy = shape.copy.map(|at| entry(&tables, at, i));
         let known = |place: &Result<Place>| matches!(place, Ok(Place::At(_)));
-        let missing =
-            |a: &Result<Place>, b: &Result<Place>| *a.as_ref().unwrap_or(&Place::Zero) == Place::Absent && known(b);
+        let missing = |a: &Result<Place>, b: &Result<Place>| matches!(a, Ok(Place::Absent)) && known(b);
         let fault = |place: &Result<Place>, other: Option<&Result<Place>>| match place {
             Err(e) => Some(Fault { what: e.what().to_owned(), entry: i }),
             Ok(_) if other.is_some_and(|other| missing(place, other)) => {
@@ -48,35 +44,31 @@ pub(super) fn faults(file: &Arc<dyn Source>, shape: &Shape) -> Result<Faults> {
         if absent(&first) && copy.as_ref().is_none_or(absent) {
             // Where nobody has written to them, there is nothing in either of them.
             let both = [Some(shape.directory), shape.copy].into_iter().flatten();
-            i += both.map(|at| hole(&windows, shape, at, i)).try_fold(u64::MAX, |least, n| n.map(|n| least.min(n)))?;
+            i += both.map(|at| hole(&tables, at, i)).min().unwrap_or(0);
         }
     }
     Ok(found)
 }
 
-/// How many entries of the directory at `directory`, from `i` on, lie in a hole of the file. Asks only now and then.
-fn hole(windows: &Windows, shape: &Shape, directory: u64, i: u64) -> Result<u64> {
-    let at = directory.saturating_add(i * shape.width());
-    match at.is_multiple_of(PAGE) {
-        true => Ok(windows.hole_end(at)?.saturating_sub(at) / shape.width()),
-        false => Ok(0),
+/// How many entries of the directory at `directory`, from `i` on, lie in a hole of the file.
+fn hole(tables: &Levels<Entries>, directory: u64, i: u64) -> u64 {
+    let at = directory.saturating_add(i * tables.first.width());
+    let left = tables.entries.saturating_sub(i).max(1);
+    match tables.tables.at(Entries::FIRST, at, left, tables.first) {
+        Ok(entries) if entries.bytes().is_none() => entries.len(),
+        _ => 0,
     }
 }
 
 /// The table that entry `i` of the directory at `directory` leads to, if it can be one.
-fn entry(windows: &Windows, shape: &Shape, directory: u64, i: u64) -> Result<Place> {
-    let at = directory.saturating_add(i * shape.width());
-    let place = shape.table(windows.entry(at, shape.width())?)?;
-    match place {
-        Place::At(start) if start < SECTOR || start.saturating_add(shape.table_len()) > windows.len() => {
-            Err(Error::corrupt(format!("grain table {i} lies at {start}, where the file has none")))
-        }
-        other => Ok(other),
-    }
+pub(super) fn entry(tables: &Levels<Entries>, directory: u64, i: u64) -> Result<Place> {
+    let at = directory.saturating_add(i * tables.first.width());
+    let entries = tables.tables.at(Entries::FIRST, at, 1, tables.first)?;
+    tables.meaning.table(i, entries.get(0))
 }
 
 /// The shape with the directory that can be used, and what there is to say about that.
-pub(super) fn choose(file: &Arc<dyn Source>, name: &str, shape: Shape) -> Result<(Shape, Option<Finding>)> {
+pub(super) fn choose(file: &HostFile, shape: Shape) -> Result<(Shape, Option<Finding>)> {
     let Faults { first: Some(fault), copy: worse } = faults(file, &shape)? else { return Ok((shape, None)) };
     let at = shape.directory.saturating_add(fault.entry * shape.width());
     let (shape, instead) = match (shape.copy, worse) {
@@ -84,5 +76,5 @@ pub(super) fn choose(file: &Arc<dyn Source>, name: &str, shape: Shape) -> Result
         _ => (shape, "there is no copy of it that could be used"),
     };
     let what = format!("the grain directory is damaged ({}); {instead}", fault.what);
-    Ok((shape, Some(Finding::damage(what).in_file(name, at))))
+    Ok((shape, Some(Finding::damage(what).in_file(&file.name, at))))
 }

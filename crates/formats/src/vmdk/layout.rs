@@ -3,6 +3,7 @@
 //! Sources: VMware's "Virtual Disk Format 5.0" for sparse extents, libyal's VMDK document for COWD, and for seSparse, which VMware never
 //! documented, what qemu and dissect.hypervisor agree on.
 
+use crate::blocks::Place;
 use tintype_core::{Error, Result};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -223,17 +224,6 @@ pub(super) enum Packing {
     Bare,
     /// zlib after a marker.
     Marked,
-}
-
-/// Where a grain is, or a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Nowhere: the parent's bytes, or zeros.
-    Absent,
-    /// Zeros.
-    Zero,
-    /// At this byte of the file.
-    At(u64),
 }
 
 impl Shape {

@@ -14,14 +14,12 @@ mod create;
 mod descriptor;
 mod directories;
 mod disk;
-mod grains;
 mod layout;
 mod read;
 mod sparse;
 mod stream;
 #[cfg(test)]
 mod tests;
-mod windows;
 mod write;
 
 use tintype_core::{Caps, Format, OptionSpec, Probe, State, States};

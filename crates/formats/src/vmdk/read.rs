@@ -2,9 +2,9 @@
 
 use super::descriptor::{Access, Descriptor, ExtentKind, ExtentLine, LONGEST, NO_PARENT};
 use super::directories;
-use super::disk::{Body, Disk, Part};
+use super::disk::{Body, Disk, Part, Sparse};
 use super::layout::{AT_END, Header, MAGIC_COWD, MAGIC_SESPARSE, Packing, SECTOR, SeSparse, Shape};
-use super::sparse::{Kept, Sparse};
+use crate::blocks::HostFile;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tintype_core::{Checksums, Error, Facts, Finding, Image, Kind, OpenRequest, Result, Source, in_range};
@@ -13,6 +13,7 @@ use tintype_core::{Checksums, Error, Facts, Finding, Image, Kind, OpenRequest, R
 pub(super) struct Loaded {
     pub(super) descriptor: Descriptor,
     pub(super) disk: Disk,
+    pub(super) parts: Vec<Part>,
     files: Vec<String>,
     warnings: Vec<String>,
     damage: Vec<Finding>,
@@ -20,8 +21,8 @@ pub(super) struct Loaded {
 }
 
 pub(super) fn open(request: &OpenRequest) -> Result<Image> {
-    let Loaded { descriptor, disk, files, warnings, damage, parent } = load(request)?;
-    let packed = disk.parts().any(|s| s.shape.packing() != Packing::Plain);
+    let Loaded { descriptor, disk, parts, files, warnings, damage, parent } = load(request)?;
+    let packed = sparse(&parts).any(|s| s.shape.packing() != Packing::Plain);
     let variant = if descriptor.create_type.is_empty() { "unnamed" } else { &descriptor.create_type };
     let mut image = Image::new(variant, Arc::new(disk), files);
     image.compression = if packed { "zlib".into() } else { String::new() };
@@ -32,6 +33,14 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
         image.stand_on(name, super::FORMAT.name, below);
     }
     Ok(image)
+}
+
+/// The extents that have tables.
+pub(super) fn sparse(parts: &[Part]) -> impl Iterator<Item = &Sparse> {
+    parts.iter().filter_map(|part| match &part.body {
+        Body::Sparse(sparse) => Some(sparse),
+        _ => None,
+    })
 }
 
 impl Loaded {
@@ -60,7 +69,6 @@ pub(super) fn load(request: &OpenRequest) -> Result<Loaded> {
         files: vec![name.clone()],
         open: HashMap::from([(name.clone(), Arc::clone(&source))]),
         shapes: HashMap::new(),
-        kept: Kept::default(),
         notes: Notes::default(),
     };
     let descriptor = match Header::parse(&head) {
@@ -77,7 +85,7 @@ pub(super) fn load(request: &OpenRequest) -> Result<Loaded> {
                 [] | [ExtentLine { kind: ExtentKind::Sparse, .. }] if header.capacity.get() > 0 => {
                     // The file may have been given another name than the one it knows itself by.
                     let said = descriptor.extents.first().map(|line| line.sectors);
-                    let sparse = loading.sparse(Arc::clone(&source), name)?;
+                    let sparse = loading.sparse(HostFile::new(name, &source))?;
                     let has = sparse.shape.len / SECTOR;
                     if let Some(said) = said.filter(|said| *said != has) {
                         let what = format!(
@@ -85,7 +93,7 @@ pub(super) fn load(request: &OpenRequest) -> Result<Loaded> {
                         );
                         loading.notes.warnings.push(what);
                     }
-                    loading.parts.push((has * SECTOR, Body::Sparse(sparse)));
+                    loading.parts.push(Part { len: has * SECTOR, body: Body::Sparse(sparse) });
                 }
                 [] => {}
                 [ExtentLine { sectors: 0, .. }] => {}
@@ -120,12 +128,11 @@ struct Notes {
 
 struct Loading<'a> {
     request: &'a OpenRequest,
-    parts: Vec<(u64, Body)>,
+    parts: Vec<Part>,
     files: Vec<String>,
     // A descriptor may name a file many times.
     open: HashMap<String, Arc<dyn Source>>,
     shapes: HashMap<String, Shape>,
-    kept: Kept,
     notes: Notes,
 }
 
@@ -140,21 +147,22 @@ impl Loading<'_> {
             let body = match &line.kind {
                 ExtentKind::Zero => Body::Zero,
                 ExtentKind::Flat => {
-                    let (file, name) = self.file(&line.name)?;
+                    let file = self.file(&line.name)?;
                     let offset = line.offset.saturating_mul(SECTOR);
-                    if in_range(file.len(), offset, len).is_err() {
-                        let what = format!("has {} bytes; the descriptor wants {len} from {offset} on", file.len());
-                        return Err(Error::corrupt(what).in_path(name));
+                    let has = file.source.len();
+                    if in_range(has, offset, len).is_err() {
+                        let what = format!("has {has} bytes; the descriptor wants {len} from {offset} on");
+                        return Err(Error::corrupt(what).in_path(file.name));
                     }
-                    Body::Flat { file, name, offset }
+                    Body::Flat { file, offset }
                 }
                 ExtentKind::Sparse | ExtentKind::VmfsSparse | ExtentKind::SeSparse => {
-                    let (file, name) = self.file(&line.name)?;
-                    let sparse = self.sparse(file, &name)?;
+                    let file = self.file(&line.name)?;
+                    let sparse = self.sparse(file)?;
                     if sparse.shape.len < len {
                         let has = sparse.shape.len / SECTOR;
                         let what = format!("has {has} sectors; the descriptor wants {}", line.sectors);
-                        return Err(Error::corrupt(what).in_path(name));
+                        return Err(Error::corrupt(what).in_path(sparse.file.name));
                     }
                     Body::Sparse(sparse)
                 }
@@ -164,36 +172,33 @@ impl Loading<'_> {
                 }
             };
             if len > 0 {
-                self.parts.push((len, body));
+                self.parts.push(Part { len, body });
             }
         }
         Ok(())
     }
 
-    /// The file that the descriptor calls `name`, and its name for the opener.
-    fn file(&mut self, name: &str) -> Result<(Arc<dyn Source>, String)> {
+    /// The file that the descriptor calls `name`.
+    fn file(&mut self, name: &str) -> Result<HostFile> {
         let beside = self.request.beside(name)?;
         if let Some(file) = self.open.get(&beside) {
-            return Ok((Arc::clone(file), beside));
+            return Ok(HostFile::new(&beside, file));
         }
         let file = self.request.opener.open(&beside)?;
         self.open.insert(beside.clone(), Arc::clone(&file));
         self.files.push(beside.clone());
-        Ok((file, beside))
+        Ok(HostFile { name: beside, source: file })
     }
 
-    fn sparse(&mut self, file: Arc<dyn Source>, name: &str) -> Result<Sparse> {
-        let shape = match self.shapes.get(name) {
-            Some(shape) => *shape,
-            None => {
-                let shape = self.shape(&*file, name).map_err(|e| e.in_path(name))?;
-                let (shape, damage) = directories::choose(&file, name, shape).map_err(|e| e.in_path(name))?;
-                self.notes.damage.extend(damage);
-                self.shapes.insert(name.to_owned(), shape);
-                shape
-            }
-        };
-        Ok(Sparse::new(file, name, shape, self.parts.len(), &self.kept))
+    fn sparse(&mut self, file: HostFile) -> Result<Sparse> {
+        if let Some(shape) = self.shapes.get(&file.name) {
+            return Ok(Sparse { shape: *shape, file });
+        }
+        let shape = self.shape(&*file.source, &file.name).map_err(|e| e.in_path(&file.name))?;
+        let (shape, damage) = directories::choose(&file, shape).map_err(|e| e.in_path(&file.name))?;
+        self.notes.damage.extend(damage);
+        self.shapes.insert(file.name.clone(), shape);
+        Ok(Sparse { file, shape })
     }
 
     /// The shape of the extent in `file`, whatever kind it is.
@@ -236,11 +241,9 @@ impl Loading<'_> {
         let Loading { request, parts, files, notes: Notes { mut warnings, damage }, .. } = self;
         let own = &request.entry.name;
         let mut len = 0u64;
-        let mut list = Vec::new();
-        for (part, body) in parts {
-            list.push(Part { start: len, len: part, body });
+        for part in &parts {
             len = len
-                .checked_add(part)
+                .checked_add(part.len)
                 .filter(|l| *l <= i64::MAX as u64)
                 .ok_or_else(|| Error::corrupt("the extents together are longer than 2^63 bytes").in_path(own))?;
         }
@@ -263,10 +266,11 @@ impl Loading<'_> {
             }
         };
         let below = parent.as_ref().map(|(name, image)| (name.clone(), Arc::clone(&image.disk)));
-        let facts = facts(&descriptor, &list, below.as_ref().map(|(name, _)| &name[..]));
+        let facts = facts(&descriptor, &parts, below.as_ref().map(|(name, _)| &name[..]));
         Ok(Loaded {
             descriptor,
-            disk: Disk::new(list, len, below.map(|(_, disk)| disk), facts),
+            disk: Disk::new(&parts, len, below.as_ref().map(|(_, disk)| disk), facts).map_err(|e| e.in_path(own))?,
+            parts,
             files,
             warnings,
             damage,
@@ -369,10 +373,7 @@ fn facts(descriptor: &Descriptor, parts: &[Part], parent: Option<&str>) -> Facts
             put(name, value.clone());
         }
     }
-    if let Some(sparse) = parts.iter().find_map(|p| match &p.body {
-        Body::Sparse(sparse) => Some(sparse),
-        _ => None,
-    }) {
+    if let Some(sparse) = sparse(parts).next() {
         put("grain_size", sparse.shape.grain.to_string());
         use super::layout::Kind;
         match sparse.shape.kind {

@@ -5,7 +5,7 @@ use super::passphrase::Passphrase;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tintype_codec::digest::Algorithm;
-use tintype_core::{Compression, Error, Facts, Outlet, Result, parse_size};
+use tintype_core::{Care, Compression, Error, Facts, Outlet, Result, parse_size};
 use tintype_device::folder::{Folder, Reach};
 use tintype_engine::open::{InUse, Inputs};
 use tintype_engine::pipeline::{Policy, Replace};
@@ -90,6 +90,7 @@ impl InputArgs {
                 (None, Some(name)) => Passphrase::Environment(name.clone()),
                 (None, None) => Passphrase::Terminal,
             }),
+            care: Care::Read,
         }
     }
 }

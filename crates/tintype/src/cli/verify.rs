@@ -4,7 +4,8 @@ use super::Context;
 use super::common::{InputArgs, parse_digests};
 use crate::output::{Output, Status};
 use std::sync::Arc;
-use tintype_core::Result;
+use tintype_core::{Care, Result};
+use tintype_engine::open::Inputs;
 use tintype_engine::verify::{Request, Verified, run as verify};
 
 /// Options of `verify`.
@@ -32,11 +33,11 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
-    let inputs = args.input.inputs(context);
+    let inputs = Inputs { care: Care::Prove, ..args.input.inputs(context) };
     let image = tintype_engine::open::open(&args.image, &inputs)?;
     let against = match &args.against {
         Some(other) => {
-            let plain = tintype_engine::open::Inputs { from: None, map: None, ..inputs };
+            let plain = Inputs { from: None, map: None, care: Care::Read, ..inputs };
             Some(tintype_engine::open::open(other, &plain)?)
         }
         None => None,

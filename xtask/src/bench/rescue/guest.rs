@@ -16,16 +16,20 @@ pub fn rows(folder: &Path, noise: &Path, runs: usize) -> Result<Vec<(String, Row
     if std::env::var_os("TINTYPE_BIN").is_none() {
         return Err("the guest takes the program that TINTYPE_BIN names: a release build".into());
     }
-    let file = folder.join("x.drive");
-    let cut = std::fs::copy(noise, &file).and_then(|_| std::fs::File::options().write(true).open(&file)?.set_len(LEN));
-    cut.map_err(|e| format!("{}: {e}", file.display()))?;
-    let drive = |bus, serial, rate| GuestDrive { rate, ..GuestDrive::new(bus, &file, serial) };
+    // One file for each: the machine locks what it opens.
+    let drive = |bus, serial: &'static str, rate| {
+        let file = folder.join(format!("x.{serial}"));
+        std::fs::copy(noise, &file)
+            .and_then(|_| std::fs::File::options().write(true).open(&file)?.set_len(LEN))
+            .map_err(|e| format!("{}: {e}", file.display()))?;
+        Ok::<_, String>(GuestDrive { rate, ..GuestDrive::new(bus, &file, serial) })
+    };
     let kinds = [
-        ("SATA", drive(Bus::Ahci, "SATA", 0)),
-        ("SCSI", drive(Bus::Scsi, "SCSI", 0)),
-        ("NVMe", drive(Bus::Nvme, "NVME", 0)),
-        ("SATA, 40 MB/s", drive(Bus::Ahci, "SATASLOW", RATE)),
-        ("NVMe, 40 MB/s", drive(Bus::Nvme, "NVMESLOW", RATE)),
+        ("SATA", drive(Bus::Ahci, "SATA", 0)?),
+        ("SCSI", drive(Bus::Scsi, "SCSI", 0)?),
+        ("NVMe", drive(Bus::Nvme, "NVME", 0)?),
+        ("SATA, 40 MB/s", drive(Bus::Ahci, "SATASLOW", RATE)?),
+        ("NVMe, 40 MB/s", drive(Bus::Nvme, "NVMESLOW", RATE)?),
     ];
     let mut guest = Guest::boot(kinds.iter().map(|(_, drive)| drive.clone()).collect());
     let mut rows = Vec::new();

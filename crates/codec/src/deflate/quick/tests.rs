@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 /// What comes back from the decoder that forgives nothing.
 fn inflate(packed: &[u8], len: usize) -> Vec<u8> {
-    let mut inflater = Inflater::new(Rules::Strict);
+    let mut inflater = Inflater::new(Rules::STRICT);
     let mut plain = vec![0; len];
     let (mut pos, mut out) = (0, 0);
     loop {
@@ -233,7 +233,7 @@ fn order() -> impl Strategy<Value = Order> {
 
 /// Decodes with a decoder that loses everything more than 4 KiB back.
 fn inflate_near(packed: &[u8], len: usize) -> Vec<u8> {
-    let mut inflater = Inflater::new(Rules::Strict);
+    let mut inflater = Inflater::new(Rules::STRICT);
     let mut held = vec![0; len];
     let mut plain = vec![0; len];
     let (mut pos, mut out, mut room) = (0, 0, 0);

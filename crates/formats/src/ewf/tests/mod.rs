@@ -10,8 +10,8 @@ use tintype_core::testing::{
     open_request,
 };
 use tintype_core::{
-    Checkpoint, Compression, CreateRequest, Extent, Image, Kind, OpenRequest, Options, Outlet, Piece, PieceBody, Seal,
-    Source, State, extents,
+    Care, Checkpoint, Compression, CreateRequest, Extent, Image, Kind, OpenRequest, Options, Outlet, Piece, PieceBody,
+    Seal, Source, State, extents,
 };
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromZeros, IntoBytes};

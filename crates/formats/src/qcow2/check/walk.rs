@@ -1,9 +1,9 @@
 //! What L2 tables refer to.
 
 use super::super::counts::Count;
-use super::super::layout::{COMPRESSED, COPIED, OFFSET, ZERO};
+use super::super::layout::{COMPRESSED, COPIED, OFFSET, SECTOR, ZERO};
 use super::Check;
-use crate::clusters::{SECTOR, nonzero};
+use crate::blocks::{Entry, nonzero};
 use std::sync::Arc;
 use tintype_core::Result;
 
@@ -31,8 +31,8 @@ impl Check {
         let Count::Of(count) = self.stored.of(cluster)? else { return Ok(()) };
         if (count == 1) != (entry & COPIED != 0) {
             let flag = if entry & COPIED != 0 { "set" } else { "not set" };
-            let what = format!("{what} at {host} is counted {count} times, but its COPIED flag is {flag}");
-            self.findings.damage(what, at, Some(touches));
+            let what = || format!("{what} at {host} is counted {count} times, but its COPIED flag is {flag}");
+            self.findings.each("COPIED flags that do not fit the counts", what, at, Some(touches));
         }
         Ok(())
     }
@@ -43,7 +43,8 @@ impl Check {
         let geometry = self.opened.header.geometry;
         let file = Arc::clone(self.opened.file());
         let (cluster, size) = (geometry.cluster(), geometry.entry());
-        nonzero(&*file, table, cluster, size, &mut |index, entry, bitmap| {
+        let entry = if geometry.extended { Entry::Pair } else { Entry::Be64 };
+        nonzero(&*file, table, cluster, entry, &mut |index, entry, bitmap| {
             self.entry(entry, bitmap, times, table + index * size, guest.map(|g| g + index * cluster))
         })
     }
@@ -51,18 +52,22 @@ impl Check {
     fn entry(&mut self, entry: u64, bitmap: u64, times: u32, at: u64, guest: Option<u64>) -> Result<()> {
         let header = &self.opened.header;
         let geometry = header.geometry;
-        let (cluster, external) = (geometry.cluster(), header.data_file_is_used());
+        let (cluster, external, version) = (geometry.cluster(), header.data_file_is_used(), header.version);
         let touches = guest.map(|guest| (guest, cluster));
+        let extended = geometry.extended;
+        let mut wrong = |what: &str| {
+            self.findings.each("wrong entries of L2 tables", || what.to_owned(), at, touches);
+        };
         if entry & COMPRESSED != 0 {
             if entry & COPIED != 0 {
-                self.findings.damage("a compressed cluster has the COPIED flag".into(), at, touches);
+                wrong("a compressed cluster has the COPIED flag");
             }
             if external {
-                self.findings.damage("a compressed cluster in an image with a data file".into(), at, touches);
+                wrong("a compressed cluster in an image with a data file");
                 return Ok(());
             }
             if bitmap != 0 {
-                self.findings.damage("a compressed cluster has subclusters".into(), at, touches);
+                wrong("a compressed cluster has subclusters");
                 return Ok(());
             }
             let (offset, len) = geometry.unpacked(entry);
@@ -72,38 +77,32 @@ impl Check {
             return Ok(());
         }
         if entry & 0x3f00_0000_0000_01fe != 0 {
-            self.findings.damage("an entry of an L2 table has reserved bits set".into(), at, touches);
+            wrong("an entry of an L2 table has reserved bits set");
         }
         let host = entry & OFFSET;
         let zero = entry & ZERO != 0;
-        if zero && header.version < 3 {
-            self.findings.damage(
-                "an entry of an L2 table has the flag for zeros, which this image cannot have".into(),
-                at,
-                touches,
-            );
+        if zero && version < 3 {
+            wrong("an entry of an L2 table has the flag for zeros, which this image cannot have");
         }
-        if geometry.extended && (bitmap >> 32) & bitmap != 0 {
-            self.findings.damage("a subcluster is both data and zeros".into(), at, touches);
+        if extended && (bitmap >> 32) & bitmap != 0 {
+            wrong("a subcluster is both data and zeros");
         }
         let held = host != 0 || (external && entry & COPIED != 0);
         if !held {
-            if geometry.extended && bitmap & 0xffff_ffff != 0 {
-                self.findings.damage("a cluster that lies nowhere has subclusters with data".into(), at, touches);
+            if extended && bitmap & 0xffff_ffff != 0 {
+                wrong("a cluster that lies nowhere has subclusters with data");
             }
             return Ok(());
         }
         if !host.is_multiple_of(cluster) {
-            let what = format!("a cluster of the disk lies at {host}, which is no cluster of the file");
-            self.findings.damage(what, at, touches);
+            wrong(&format!("a cluster of the disk lies at {host}, which is no cluster of the file"));
         }
         if external {
             if guest.is_some_and(|guest| guest != host) {
-                let what = format!("a cluster lies at {host} of the data file, not where it belongs");
-                self.findings.damage(what, at, touches);
+                wrong(&format!("a cluster lies at {host} of the data file, not where it belongs"));
             }
             if guest.is_some() && entry & COPIED == 0 {
-                self.findings.damage("a cluster of the data file lacks the COPIED flag".into(), at, touches);
+                wrong("a cluster of the data file lacks the COPIED flag");
             }
             return Ok(());
         }

@@ -1,7 +1,6 @@
 //! What is to be written, from the options.
 
-use super::super::layout::{CLUSTER_BITS, Geometry};
-use crate::clusters::{Codec, SECTOR};
+use super::super::layout::{CLUSTER_BITS, Codec, Geometry, SECTOR};
 use tintype_codec::deflate::Level;
 use tintype_codec::zstd::LEVELS;
 use tintype_core::{Backing, Compression, CreateRequest, Error, OptionSpec, Options, Result, human_size};

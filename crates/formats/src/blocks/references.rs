@@ -8,7 +8,7 @@ const PAGE: u64 = 4096;
 const PAGES: usize = 4096;
 
 /// References that were found, from one cluster of the file on and as far as there is room for.
-pub(crate) struct Found {
+pub(crate) struct References {
     from: u64,
     to: u64,
     pages: BTreeMap<u64, Box<[u32; PAGE as usize]>>,
@@ -16,10 +16,10 @@ pub(crate) struct Found {
     open: Option<(u64, Box<[u32; PAGE as usize]>)>,
 }
 
-impl Found {
+impl References {
     /// None yet, of clusters from `from` on.
     pub(crate) fn from(from: u64) -> Self {
-        Found { from, to: u64::MAX, pages: BTreeMap::new(), open: None }
+        References { from, to: u64::MAX, pages: BTreeMap::new(), open: None }
     }
 
     /// The first cluster whose counts are here.
@@ -30,6 +30,14 @@ impl Found {
     /// The first cluster that there was no room for; `None` if there was for all.
     pub(crate) fn next(&self) -> Option<u64> {
         (self.to != u64::MAX).then_some(self.to)
+    }
+
+    /// True if there was not room for all, although there are hardly any references: they lie as far from each other as can be, which
+    /// nobody writes, and to go on would take very long.
+    pub(crate) fn is_scattered(&mut self) -> bool {
+        self.shut();
+        let found: usize = self.pages.values().map(|counts| counts.iter().filter(|n| **n > 0).count()).sum();
+        self.to != u64::MAX && found < self.pages.len() * 16
     }
 
     /// True if counts of some of the clusters `from..to` are here.
