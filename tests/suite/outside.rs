@@ -306,8 +306,6 @@ fn what_a_machine_writes_to_is_not_read_unasked() {
             let run = call(&[]).exited(2);
             assert!(run.stderr.contains("--allow-in-use") && run.stderr.contains(&*image.to_string_lossy()), "{run}");
             assert!(!out.exists(), "{run}");
-            // As qemu-img does.
-            assert_ne!(tool("qemu-img", &[&"info", &image]).run().code(), Some(0));
             let run = call(&["--allow-in-use"]);
             assert!(run.code().is_some_and(|c| c < 2), "{run}");
             let _ = std::fs::remove_file(&out);

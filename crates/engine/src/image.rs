@@ -6,7 +6,7 @@ use crate::pipeline::{Input, Policy, Replace};
 use crate::report::{Report, now};
 use crate::target::{self, Again, Begun, Content, Overwrite, Prepared, Progress, Standing, Wish};
 use crate::transfer::{self, Names, Proof, Transfer};
-use crate::walk::runs;
+use crate::walk::{LOOKUPS, runs};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -350,7 +350,7 @@ fn losses(format: &Format, source: Option<&dyn Source>, facts: &Facts, verb: &st
     let carries = format.caps.states;
     let mut has: BTreeMap<State, u64> = BTreeMap::new();
     if let Some(source) = source {
-        let stopped = runs(source, &mut |run| *has.entry(run.state).or_default() += run.len)?;
+        let stopped = runs(source, LOOKUPS, &mut |run| *has.entry(run.state).or_default() += run.len)?;
         list.extend(stopped.map(|at| {
             format!("the map of the source has very many parts: what is lost in it from byte {at} on is not known before it is read")
         }));

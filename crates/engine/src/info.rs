@@ -2,7 +2,7 @@
 
 use crate::open::Opened;
 use crate::report::Range;
-use crate::walk::{LOOKUPS, runs};
+use crate::walk::{lookups, runs};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -170,14 +170,13 @@ struct Walk {
 }
 
 impl Walk {
-    fn over(source: &dyn Source, listing: Listing) -> Self {
+    fn over(source: &dyn Source, most: u64, listing: Listing) -> Self {
         let mut walk = Walk::default();
-        match runs(source, &mut |run| walk.add(source, listing, run)) {
+        match runs(source, most, &mut |run| walk.add(source, listing, run)) {
             Ok(None) => {}
             Ok(Some(at)) => {
-                let what = format!(
-                    "the map of the image has more than {LOOKUPS} parts: it was not looked at from byte {at} on"
-                );
+                let what =
+                    format!("the map of the image has more than {most} parts: it was not looked at from byte {at} on");
                 walk.warnings.push(what);
             }
             Err(e) => walk.warnings.push(format!("the extents from here on are not known: {}", e.chain())),
@@ -211,7 +210,17 @@ pub fn run(opened: &Opened, listing: Listing) -> Result<Info> {
     let source = &opened.source;
     let shape = source.shape();
     let facts = source.facts();
-    let Walk { totals, list, bad, warnings: found } = Walk::over(&**source, listing);
+    let taken = |files: &[String]| -> u64 {
+        use std::os::unix::fs::MetadataExt;
+        let files = files.iter().filter_map(|f| std::fs::metadata(opened.folder().join(f)).ok());
+        files.map(|m| m.blocks() * 512).sum()
+    };
+    let stored = (opened.medium == crate::open::Medium::File).then(|| taken(&opened.image.files));
+    let most = match opened.medium {
+        crate::open::Medium::Drive => u64::MAX,
+        _ => lookups(taken(&opened.image.all_files())),
+    };
+    let Walk { totals, list, bad, warnings: found } = Walk::over(&**source, most, listing);
     let mut warnings = opened.image.notes();
     warnings.extend(found);
     let table = match tintype_volumes::tables::read(&**source) {
@@ -249,11 +258,6 @@ pub fn run(opened: &Opened, listing: Listing) -> Result<Info> {
         None => tintype_volumes::recognise(&**source).map(str::to_owned),
         Some(_) => None,
     };
-    let folder = opened.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
-    let stored = (opened.medium == crate::open::Medium::File).then(|| {
-        use std::os::unix::fs::MetadataExt;
-        opened.image.files.iter().filter_map(|f| std::fs::metadata(folder.join(f)).ok()).map(|m| m.blocks() * 512).sum()
-    });
     let present = |rows: Vec<(&'static str, &String)>| -> BTreeMap<&'static str, String> {
         rows.into_iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| (k, v.clone())).collect()
     };

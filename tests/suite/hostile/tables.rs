@@ -40,12 +40,12 @@ pub(super) fn cases() -> Vec<Case> {
         ("qcow2: tables in the header", qcow2_in_itself, READABLE, "counted"),
         ("qcow2: as many snapshots as there can be", qcow2_snapshots, READABLE, "65537 times"),
         ("qcow2: bitmaps without end", qcow2_bitmaps, [0, 3, 0], "bitmaps"),
-        ("qcow2: compressed, to the end of the file and beyond", qcow2_packed, TOO_MUCH, "cannot be decoded"),
+        ("qcow2: compressed, to the end of the file and beyond", qcow2_packed, TOO_MUCH, "cannot be unpacked"),
         ("qcow2: on itself", qcow2_on_itself, CORRUPT, "is a loop"),
         ("qcow2: on one that is on it", qcow2_on_each_other, CORRUPT, "is a loop"),
         ("vmdk: one table for all of the disk", vmdk_one_table, TOO_MUCH, "lie in one place"),
-        ("vmdk: a directory of nonsense", vmdk_nonsense, TOO_MUCH, "beyond the end of the file"),
-        ("vmdk: one file is all extents", vmdk_one_file, TOO_MUCH, "more than once"),
+        ("vmdk: a directory of nonsense", vmdk_nonsense, TOO_MUCH, "where the file has none"),
+        ("vmdk: one file is all extents", vmdk_one_file, READABLE, "more than once"),
         ("vmdk: a descriptor of a gibibyte", vmdk_long_descriptor, REFUSED, "are the most"),
         ("vmdk: a descriptor of a tebibyte inside", vmdk_descriptor_inside, REFUSED, "are the most"),
         ("vmdk: extents without end", vmdk_zeros, CORRUPT, "longer than 2^63"),
@@ -65,7 +65,7 @@ pub(super) fn cases() -> Vec<Case> {
         ("parallels: four thousand storages of one file", parallels_storages, [0, 0, 0], "verified"),
         ("parallels: snapshots in a circle", parallels_circle, CORRUPT, "are a loop"),
         ("bochs: one extent for all of the disk", bochs_one_extent, TOO_MUCH, "lie over each other"),
-        ("cloop: offsets in a hole", cloop_hole, TOO_MUCH, "said to lie"),
+        ("cloop: offsets in a hole", cloop_hole, CORRUPT, "of so many blocks"),
         ("cloop: blocks of 64 MiB", cloop_blocks, [0, 0, 0], "verified"),
         ("simg: a checksum of eight tebibytes of nothing", simg_skip, READABLE, "checksum"),
         ("simg: chunks of nothing", simg_empty, [0, 0, 0], "verified"),
@@ -448,7 +448,7 @@ fn parallels_storages(_: &Bases, folder: &Path) -> PathBuf {
     std::fs::remove_file(path).unwrap();
     // Not all of the table is a hole.
     let data = image.get(48, 4) as usize * 512;
-    image.put(64 + 4 * 65_535, 4, data as u64 / 512).put_bytes(data, &[1; 65_536]);
+    image.put(64 + 4 * 65_535, 4, data as u64 / 65_536).put_bytes(data, &[0; 65_536]);
     saved(&bundle, "d.hds", &image);
     bundle
 }

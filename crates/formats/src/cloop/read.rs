@@ -11,6 +11,8 @@ use tintype_core::{Checksums, Error, Facts, Image, OpenRequest, Result};
 const NUMBERS: u64 = 128;
 /// Where the offsets are.
 const OFFSETS: u64 = 136;
+/// More blocks than this have to be possible at all: 64 GiB in the usual size.
+const MANY: u64 = 1 << 20;
 /// The version there is, where others may stand.
 const VERSION: &[u8] = b"2.0";
 
@@ -47,6 +49,13 @@ pub(super) fn parse(request: &OpenRequest) -> Result<Parsed> {
     request.limits.allocate("a block", block).map_err(wrong)?;
     let host = HostFile::new(name, source);
     let table = Table::new("the list of offsets", host.clone(), OFFSETS, blocks + 1, Entry::Be64)?;
+    // Every block takes a byte at least. Of few blocks it is told which ones are wrong; of very many, nobody could be told.
+    let last = table.get(blocks)?;
+    if blocks > MANY && last < table.place(blocks + 1) + blocks {
+        let what =
+            format!("the list of offsets ends with {last}, which cannot be the end of so many blocks as {blocks}");
+        return Err(wrong(Error::corrupt(what).at(table.place(blocks))));
+    }
     Ok(Parsed { block, blocks, table, host })
 }
 
