@@ -16,6 +16,7 @@ mod loop_device;
 mod map;
 mod mount;
 mod need;
+pub mod qemu;
 mod sample;
 mod scratch;
 mod suite;

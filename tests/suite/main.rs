@@ -24,7 +24,9 @@ mod map;
 mod matrix;
 mod memory;
 mod outside;
+mod qcow;
 mod qcow2;
+mod qed;
 mod refusals;
 mod rescue;
 mod rescue_kept;
@@ -56,7 +58,9 @@ fn main() -> ExitCode {
         matrix::topic,
         memory::topic,
         outside::topic,
+        qcow::topic,
         qcow2::topic,
+        qed::topic,
         refusals::topic,
         rescue::topic,
         rescue_kept::topic,

@@ -2,6 +2,9 @@
 
 use serde_json::Value;
 use std::path::Path;
+use tintype_tests::qemu::{
+    Verdict, assert_judged_alike, assert_sound, assert_zeros_agree, our_verdict, qemu_img, qemu_io,
+};
 use tintype_tests::{Layout, Need::*, Scratch, ours, read, sample, sample_file, tool};
 
 tintype_tests::topic! {
@@ -19,19 +22,9 @@ tintype_tests::topic! {
     a_compressed_stream_needs_4_kib: [Tool("qemu-img"), Tool("python3")],
 }
 
-/// `qemu-img` with words, which has to end well.
-fn qemu(words: &[&dyn AsRef<std::ffi::OsStr>]) -> String {
-    tool("qemu-img", words).ok().out()
-}
-
 /// Runs commands of `qemu-io` on an image.
 fn io(image: &Path, commands: &[String]) {
-    let mut run = tool("qemu-io", &[&"-f", &"qcow2"]);
-    for command in commands {
-        run = run.args(["-c", command]);
-    }
-    let out = run.arg(image).ok().out();
-    assert!(!out.contains("failed"), "{out}");
+    qemu_io("qcow2", image, &commands.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
 /// The raw bytes that we make of an image, and of a part of it.
@@ -66,52 +59,6 @@ fn joined(runs: impl Iterator<Item = (u64, u64, bool)>) -> Vec<(u64, u64, bool)>
         }
     }
     list
-}
-
-/// What QEMU says is zeros we have to say too, and nothing else but what is zeros: holes of the file below a cluster, which it looks
-/// at in some images only.
-fn assert_same_map(image: &Path, bytes: &[u8]) {
-    let theirs: Value = serde_json::from_str(&qemu(&[&"map", &"--output=json", &"-f", &"qcow2", &image])).unwrap();
-    let number = |v: &Value| v.as_u64().unwrap();
-    let info = ours(&[&"info", &image, &"--extents", &"--json", &"-q"]).ok().json();
-    let mut zeros = vec![false; bytes.len()];
-    for e in info["extent_list"].as_array().unwrap().iter().filter(|e| e["state"] == "zero") {
-        let from = number(&e["offset"]) as usize;
-        zeros[from..from + number(&e["len"]) as usize].fill(true);
-    }
-    assert!(
-        zeros.iter().zip(bytes).all(|(zero, byte)| !zero || *byte == 0),
-        "{}: zeros that are none",
-        image.display()
-    );
-    for e in theirs.as_array().unwrap().iter().filter(|e| e["zero"] == true) {
-        let (from, len) = (number(&e["start"]) as usize, number(&e["length"]) as usize);
-        assert!(zeros[from..from + len].iter().all(|z| *z), "{}: {e} is not told", image.display());
-    }
-}
-
-/// The verdict of `qemu-img check`: 0 good, 2 damage, 3 leaks.
-fn their_verdict(image: &Path) -> i32 {
-    tool("qemu-img", &[&"check", &"-f", &"qcow2", &image]).run().code().expect("an exit status")
-}
-
-fn our_verdict(image: &Path) -> (i32, Value) {
-    let run = ours(&[&"verify", &image, &"--json", &"-q"]).run().exited_any(&[0, 1]);
-    let json = run.json();
-    let found = json["findings"].as_array().unwrap();
-    let verdict = match run.code() {
-        Some(1) => 2,
-        _ if found.iter().any(|f| f["what"].as_str().unwrap().contains("lost to the file")) => 3,
-        _ => 0,
-    };
-    (verdict, json)
-}
-
-fn assert_sound(image: &Path) {
-    assert_eq!(their_verdict(image), 0, "{}", tool("qemu-img", &[&"check", &image]).run().out());
-    let (verdict, json) = our_verdict(image);
-    assert_eq!(verdict, 0, "{}: {json}", image.display());
-    assert_eq!(json["findings"], serde_json::json!([]));
 }
 
 /// Options of QEMU's, and whether it compresses.
@@ -165,12 +112,12 @@ fn every_image_qemu_makes() {
             run.args(["-o", options]).arg(&disk).arg("d.qcow2").ok();
             same(&decoded(&scratch, "d.qcow2"), &padded(&bytes), options);
             if !options.contains("data_file") {
-                assert_same_map(&image, &padded(&bytes));
+                assert_zeros_agree("qcow2", &image, &padded(&bytes));
             }
             // The names of data files are relative to the folder where QEMU runs.
             let check = tool("qemu-img", &[&"check", &"-f", &"qcow2", &"d.qcow2"]).folder(scratch.path()).run();
             let (verdict, json) = our_verdict(&image);
-            assert_eq!(check.code(), Some(verdict), "{options}: {json}\n{check}");
+            assert_eq!(Verdict::of(&check), verdict, "{options}: {json}\n{check}");
             let info = ours(&[&"info", &image, &"--json", &"-q"]).ok().json();
             assert_eq!(info["format"], "qcow2");
             for (key, fact) in [("cluster_size", "cluster_size"), ("refcount_bits", "refcount_bits")] {
@@ -243,14 +190,14 @@ fn ours_in_every_way_reads_in_qemu() {
         compare = compare.arg(&disk).arg("d.qcow2");
         compare.ok();
         if !options.iter().any(|o| o.contains("data_file")) {
-            assert_same_map(&image, &bytes);
+            assert_zeros_agree("qcow2", &image, &bytes);
             let back = scratch.join("back.raw");
-            qemu(&[&"convert", &"-f", &"qcow2", &"-O", &"raw", &image, &back]);
+            qemu_img(&[&"convert", &"-f", &"qcow2", &"-O", &"raw", &image, &back]);
             same(&read(&back), &bytes, &format!("{options:?} {compression}"));
         } else if options.contains(&"data_file_raw=on") {
             same(&read(scratch.join("d.data")), &bytes, "the data file by itself");
         }
-        assert_eq!(our_verdict(&image).0, 0);
+        assert_eq!(our_verdict(&image).0, Verdict::Good);
         same(&decoded(&scratch, "d.qcow2"), &bytes, &format!("{options:?} {compression}"));
     }
 }
@@ -265,9 +212,9 @@ fn odd_lengths_stay_exact_here_and_whole_there() {
                 [&"convert", &disk, &image, &"--compression", &compression, &"--verify", &"--force"];
             ours(&words).ok();
             same(&decoded(&scratch, "d.qcow2"), &bytes, compression);
-            assert_sound(&image);
-            qemu(&[&"compare", &"-f", &"raw", &"-F", &"qcow2", &disk, &image]);
-            let theirs: Value = serde_json::from_str(&qemu(&[&"info", &"--output=json", &image])).unwrap();
+            assert_sound("qcow2", &image);
+            qemu_img(&[&"compare", &"-f", &"raw", &"-F", &"qcow2", &disk, &image]);
+            let theirs: Value = serde_json::from_str(&qemu_img(&[&"info", &"--output=json", &image])).unwrap();
             assert_eq!(theirs["virtual-size"], len.next_multiple_of(512));
         }
         // A machine that writes behind the end has its say.
@@ -311,18 +258,18 @@ fn chains_qemu_makes() {
         );
         let image = scratch.join("top.qcow2");
         let back = scratch.join("back.raw");
-        qemu(&[&"convert", &"-f", &"qcow2", &"-O", &"raw", &image, &back]);
+        qemu_img(&[&"convert", &"-f", &"qcow2", &"-O", &"raw", &image, &back]);
         same(&decoded(&scratch, "top.qcow2"), &read(&back), options);
-        assert_same_map(&image, &read(&back));
-        assert_sound(&image);
+        assert_zeros_agree("qcow2", &image, &read(&back));
+        assert_sound("qcow2", &image);
         let info = ours(&[&"info", &image, &"--json", &"-q"]).ok().json();
         let names: Vec<_> = info["chain"].as_array().unwrap().iter().map(|l| l["name"].clone()).collect();
         assert_eq!(names, ["mid.qcow2", "base.raw"]);
         // Onto another backing file, and flattened.
         let moved = scratch.join("moved.qcow2");
         ours(&[&"convert", &image, &moved, &"--backing", &scratch.join("base.raw"), &"-q"]).ok();
-        qemu(&[&"compare", &"-f", &"raw", &"-F", &"qcow2", &back, &moved]);
-        assert_sound(&moved);
+        qemu_img(&[&"compare", &"-f", &"raw", &"-F", &"qcow2", &back, &moved]);
+        assert_sound("qcow2", &moved);
         ours(&[&"compare", &moved, &back]).ok();
     }
 }
@@ -364,12 +311,12 @@ fn snapshots() {
         let scratch = Scratch::new();
         let (disk, _) = sample_file(&scratch, "disk.raw", 3 << 20, 1000, Layout::Full);
         let image = scratch.join("d.qcow2");
-        qemu(&[&"convert", &"-f", &"raw", &"-O", &"qcow2", &"-o", &options, &disk, &image]);
-        qemu(&[&"snapshot", &"-c", &"one", &image]);
+        qemu_img(&[&"convert", &"-f", &"raw", &"-O", &"qcow2", &"-o", &options, &disk, &image]);
+        qemu_img(&[&"snapshot", &"-c", &"one", &image]);
         io(&image, &["write -P 0xaa 0 100k".into(), "write -z 1M 200k".into()]);
-        qemu(&[&"snapshot", &"-c", &"two words", &image]);
+        qemu_img(&[&"snapshot", &"-c", &"two words", &image]);
         if options == "compat=1.1" {
-            qemu(&[&"resize", &"-q", &image, &"4M"]);
+            qemu_img(&[&"resize", &"-q", &image, &"4M"]);
         }
         io(&image, &["write -P 0xbb 50k 100k".into(), "discard 2M 512k".into()]);
         let info = ours(&[&"info", &image, &"--json", &"-q"]).ok().json();
@@ -377,7 +324,17 @@ fn snapshots() {
         assert_eq!(parts, ["#snap=one", "#snap=two words"]);
         for name in ["one", "two words"] {
             let back = scratch.join("back.raw");
-            qemu(&[&"convert", &"-l", &format!("snapshot.name={name}"), &"-f", &"qcow2", &"-O", &"raw", &image, &back]);
+            qemu_img(&[
+                &"convert",
+                &"-l",
+                &format!("snapshot.name={name}"),
+                &"-f",
+                &"qcow2",
+                &"-O",
+                &"raw",
+                &image,
+                &back,
+            ]);
             let mut theirs = read(&back);
             // QEMU gives a snapshot the length that the disk has now.
             theirs.truncate(3 << 20);
@@ -385,9 +342,9 @@ fn snapshots() {
         }
         same(&decoded(&scratch, "d.qcow2#snap=one"), &read(&disk), "the first one is what was there at first");
         ours(&[&"info", &format!("{}#snap=three", image.display())]).exits(2);
-        assert_sound(&image);
-        qemu(&[&"snapshot", &"-d", &"one", &image]);
-        assert_sound(&image);
+        assert_sound("qcow2", &image);
+        qemu_img(&[&"snapshot", &"-d", &"one", &image]);
+        assert_sound("qcow2", &image);
     }
 }
 
@@ -395,11 +352,11 @@ fn bitmaps() {
     let scratch = Scratch::new();
     let (disk, _) = sample_file(&scratch, "disk.raw", 8 << 20, 1100, Layout::Full);
     let image = scratch.join("d.qcow2");
-    qemu(&[&"convert", &"-f", &"raw", &"-O", &"qcow2", &disk, &image]);
-    qemu(&[&"bitmap", &"--add", &"-g", &"64k", &image, &"b0"]);
+    qemu_img(&[&"convert", &"-f", &"raw", &"-O", &"qcow2", &disk, &image]);
+    qemu_img(&[&"bitmap", &"--add", &"-g", &"64k", &image, &"b0"]);
     io(&image, &["write -P 0xaa 0 100k".into(), "write -P 0xab 3M 1".into(), "write -P 1 8388000 608".into()]);
-    qemu(&[&"bitmap", &"--disable", &image, &"b0"]);
-    qemu(&[&"bitmap", &"--add", &"-g", &"4k", &image, &"empty"]);
+    qemu_img(&[&"bitmap", &"--disable", &image, &"b0"]);
+    qemu_img(&[&"bitmap", &"--add", &"-g", &"4k", &image, &"empty"]);
     io(&image, &["write -P 0xac 5M 4k".into()]);
     let info = ours(&[&"info", &image, &"--json", &"-q"]).ok().json();
     let parts: Vec<_> = info["parts"].as_array().unwrap().iter().map(|p| p["part"].clone()).collect();
@@ -424,7 +381,7 @@ fn bitmaps() {
         }
         same(&decoded(&scratch, &format!("d.qcow2#bitmap={name}")), &expected, name);
     }
-    assert_sound(&image);
+    assert_sound("qcow2", &image);
 }
 
 fn encrypted_images() {
@@ -445,7 +402,7 @@ fn encrypted_images() {
         let options = format!("encrypt.format={kind},encrypt.key-secret=s0{extra}");
         let words: [&dyn AsRef<std::ffi::OsStr>; 11] =
             [&"convert", &"--object", &secret, &"-f", &"raw", &"-O", &"qcow2", &"-o", &options, &disk, &image];
-        qemu(&words);
+        qemu_img(&words);
         let right = scratch.file("right", b"a pass phrase\n");
         let target = scratch.join("out.raw");
         let convert: [&dyn AsRef<std::ffi::OsStr>; 6] =
@@ -471,7 +428,7 @@ fn damage_is_judged_as_qemu_judges_it() {
     let scratch = Scratch::new();
     let (disk, _) = sample_file(&scratch, "disk.raw", 2 << 20, 1300, Layout::Full);
     let image = scratch.join("d.qcow2");
-    let mut seen = [0; 4];
+    let mut seen = Vec::new();
     for (options, compressed) in [
         ("cluster_size=4k", false),
         ("cluster_size=64k", true),
@@ -485,11 +442,11 @@ fn damage_is_judged_as_qemu_judges_it() {
         }
         run.arg(&disk).arg(&image).ok();
         if !options.contains("refcount_bits=1") {
-            qemu(&[&"snapshot", &"-c", &"one", &image]);
+            qemu_img(&[&"snapshot", &"-c", &"one", &image]);
             io(&image, &["write -P 5 100k 30k".into(), "write -z 1M 64k".into()]);
         }
         if options == "cluster_size=4k" {
-            qemu(&[&"bitmap", &"--add", &"-g", &"64k", &image, &"b0"]);
+            qemu_img(&[&"bitmap", &"--add", &"-g", &"64k", &image, &"b0"]);
             io(&image, &["write -P 6 300k 30k".into()]);
         }
         let good = read(&image);
@@ -526,34 +483,17 @@ fn damage_is_judged_as_qemu_judges_it() {
                 bad[at + i] ^= byte;
             }
             let path = scratch.file("bad.qcow2", &bad);
-            let run = tool("qemu-img", &[&"check", &"-f", &"qcow2", &path]).run();
-            let (code, json) = our_verdict_or_error(&path);
-            // What it cannot open, or not check to the end, is no verdict; we need not agree but must not call it good.
-            match run.code() {
-                Some(1) => assert_ne!(code, 0, "{options} {at} {change:x?}: {run}"),
-                theirs => {
-                    assert_eq!(Some(code), theirs, "{options}: byte {at} ^ {change:x?}\nours: {json}\ntheirs: {run}");
-                    seen[theirs.unwrap() as usize] += 1;
-                }
-            }
+            seen.push(assert_judged_alike("qcow2", &path, &format!("{options}: byte {at} ^ {change:x?}")));
         }
     }
-    assert!(seen[0] > 0 && seen[2] > 50 && seen[3] > 5, "{seen:?}");
-}
-
-/// As [`our_verdict`]; 1 for an image that is refused.
-fn our_verdict_or_error(image: &Path) -> (i32, Value) {
-    let run = ours(&[&"verify", &image, &"--json", &"-q"]).run();
-    match run.code() {
-        Some(0 | 1) => our_verdict(image),
-        _ => (1, Value::Null),
-    }
+    let count = |verdict| seen.iter().filter(|v| **v == verdict).count();
+    assert!(count(Verdict::Good) > 0 && count(Verdict::Damaged) > 50 && count(Verdict::Leaks) > 5, "{seen:?}");
 }
 
 fn huge_and_nearly_empty() {
     let scratch = Scratch::new();
     let image = scratch.join("big.qcow2");
-    qemu(&[&"create", &"-q", &"-f", &"qcow2", &image, &"16T"]);
+    qemu_img(&[&"create", &"-q", &"-f", &"qcow2", &image, &"16T"]);
     if tool("qemu-io", &[&"--version"]).run().code() == Some(0) {
         io(&image, &["write -P 7 15T 1M".into(), "write -P 8 1T 64k".into()]);
     }
@@ -562,17 +502,17 @@ fn huge_and_nearly_empty() {
     ours(&[&"convert", &image, &copy, &"--hash", &"none", &"-q"]).ok();
     let packed = scratch.join("packed.qcow2");
     ours(&[&"convert", &copy, &packed, &"--compression", &"zstd", &"--hash", &"none", &"-q"]).ok();
-    assert_sound(&packed);
+    assert_sound("qcow2", &packed);
     assert!(clock.elapsed().as_secs() < 60, "{:?}", clock.elapsed());
     assert!(std::fs::metadata(&packed).unwrap().len() < 4 << 20);
     ours(&[&"compare", &image, &packed]).ok();
-    qemu(&[&"compare", &image, &packed]);
+    qemu_img(&[&"compare", &image, &packed]);
 }
 
 fn hostile_headers_are_refused_by_name() {
     let scratch = Scratch::new();
     let image = scratch.join("d.qcow2");
-    qemu(&[&"create", &"-q", &"-f", &"qcow2", &image, &"1M"]);
+    qemu_img(&[&"create", &"-q", &"-f", &"qcow2", &image, &"1M"]);
     let good = read(&image);
     let refused = |at: usize, bytes: &[u8], word: &str| {
         let mut bad = good.clone();
@@ -617,6 +557,6 @@ fn a_compressed_stream_needs_4_kib() {
             print(n)\n";
         let out = tool("python3", &[&"-c", &script, &image]).ok().out();
         assert!(out.trim().parse::<u32>().unwrap() > 8, "{out}");
-        qemu(&[&"compare", &"-f", &"raw", &"-F", &"qcow2", &disk, &image]);
+        qemu_img(&[&"compare", &"-f", &"raw", &"-F", &"qcow2", &disk, &image]);
     }
 }

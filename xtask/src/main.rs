@@ -17,7 +17,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask VERB
 
-  bench [ROW...] [--data DIR] [--runs N]  whole programs beside their peers, as ratios; rows by name, all without one
+  bench [ROW...] [--data DIR] [--runs N]  whole programs beside their peers, as ratios; rows by name or first word, all without
   bench rescue-goals [MODEL...] [--newer DDRESCUE] [--scale S] [--alone]
                                           rescue beside ddrescue on failing drives: the table of its goals
   workload [--data DIR]                   the disk that bench works on

@@ -16,10 +16,14 @@ struct Side {
     bytes: u64,
 }
 
-/// Runs the rows called `names`, all without one, and prints the table. Fails if a goal is missed.
+/// Runs the rows called `names`, or whose names begin with one of these words, all without one, and prints the table. Fails if a goal
+/// is missed.
 pub fn run(data: &Path, runs: usize, names: &[String]) -> Outcome {
     let rows = rows::rows();
-    if let Some(unknown) = names.iter().find(|n| !rows.iter().any(|r| r.name == **n)) {
+    let is = |row: &Row, name: &str| {
+        row.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
+    if let Some(unknown) = names.iter().find(|n| !rows.iter().any(|r| is(r, n))) {
         let known: Vec<_> = rows.iter().map(|r| r.name).collect();
         return Err(format!("{unknown}: no such row; rows are {}", known.join(", ")));
     }
@@ -28,7 +32,7 @@ pub fn run(data: &Path, runs: usize, names: &[String]) -> Outcome {
     println!("| row | ours s | peer s | ratio | goal | | ours MB | peer MB | size | goal | |");
     println!("|---|---|---|---|---|---|---|---|---|---|---|");
     let mut missed = Vec::new();
-    for row in rows.iter().filter(|r| names.is_empty() || names.iter().any(|n| n == r.name)) {
+    for row in rows.iter().filter(|r| names.is_empty() || names.iter().any(|n| is(r, n))) {
         match measure(row, &disk, data, &program, runs.max(1)) {
             Ok(met) if met => {}
             Ok(_) => missed.push(row.name.to_owned()),

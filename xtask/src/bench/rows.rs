@@ -201,6 +201,67 @@ pub fn rows() -> Vec<Row> {
             ..PLAIN
         },
         Row {
+            name: "convert-to-qcow2",
+            ours: flushed!("\"$T\" convert \"$D\" \"$O\"/x.qcow2 --from raw --hash none -q"),
+            peer: flushed!("qemu-img convert -f raw -m 16 -W -O qcow2 \"$D\" \"$O\"/x.qcow2"),
+            goal: || time(1.0),
+            ..PLAIN
+        },
+        Row {
+            name: "convert-to-qcow2-zlib",
+            ours: flushed!("\"$T\" convert \"$D\" \"$O\"/x.qcow2 --from raw --compression zlib --hash none -q"),
+            peer: flushed!("qemu-img convert -f raw -c -m 16 -W -O qcow2 \"$D\" \"$O\"/x.qcow2"),
+            goal: || both(0.5, 1.04),
+            ..PLAIN
+        },
+        Row {
+            name: "convert-to-qcow2-zstd",
+            ours: flushed!("\"$T\" convert \"$D\" \"$O\"/x.qcow2 --from raw --compression zstd --hash none -q"),
+            peer: flushed!(
+                "qemu-img convert -f raw -c -m 16 -W -O qcow2 -o compression_type=zstd \"$D\" \"$O\"/x.qcow2"
+            ),
+            goal: || both(0.75, 1.02),
+            ..PLAIN
+        },
+        Row {
+            name: "convert-from-qcow2",
+            before: Some("qemu-img convert -f raw -m 16 -W -O qcow2 \"$D\" \"$O\"/in.qcow2"),
+            ours: flushed!("\"$T\" convert \"$O\"/in.qcow2 \"$O\"/x.raw --hash none -q"),
+            peer: flushed!("qemu-img convert -m 16 -W -O raw \"$O\"/in.qcow2 \"$O\"/x.raw"),
+            goal: || time(0.9),
+            ..PLAIN
+        },
+        Row {
+            name: "convert-from-qcow2-zlib",
+            before: Some("qemu-img convert -f raw -c -m 16 -W -O qcow2 \"$D\" \"$O\"/in.qcow2"),
+            ours: flushed!("\"$T\" convert \"$O\"/in.qcow2 \"$O\"/x.raw --hash none -q"),
+            peer: flushed!("qemu-img convert -m 16 -W -O raw \"$O\"/in.qcow2 \"$O\"/x.raw"),
+            goal: || time(0.35),
+            ..PLAIN
+        },
+        Row {
+            name: "convert-from-qcow2-zstd",
+            before: Some(
+                "qemu-img convert -f raw -c -m 16 -W -O qcow2 -o compression_type=zstd \"$D\" \"$O\"/in.qcow2",
+            ),
+            ours: flushed!("\"$T\" convert \"$O\"/in.qcow2 \"$O\"/x.raw --hash none -q"),
+            peer: flushed!("qemu-img convert -m 16 -W -O raw \"$O\"/in.qcow2 \"$O\"/x.raw"),
+            goal: || time(0.7),
+            ..PLAIN
+        },
+        Row {
+            name: "convert-check-qcow2",
+            before: Some(concat!(
+                "cat > \"$O\"/in.py << 'SCRIPT'\n",
+                include_str!("qcow2_of_1_tib.py"),
+                "\nSCRIPT\npython3 \"$O\"/in.py \"$O\"/in.qcow2"
+            )),
+            ours: "\"$T\" verify \"$O\"/in.qcow2 -q",
+            peer: "qemu-img check -q -f qcow2 \"$O\"/in.qcow2",
+            goal: || time(0.7),
+            ..PLAIN
+        },
+        Row {
             name: "convert-to-vmdk-stream",
             ours: flushed!("\"$T\" convert \"$D\" \"$O\"/x.vmdk --option subformat=streamOptimized --hash none -q"),
             peer: flushed!("qemu-img convert -f raw -m 16 -O vmdk -o subformat=streamOptimized \"$D\" \"$O\"/x.vmdk"),

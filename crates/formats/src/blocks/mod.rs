@@ -8,6 +8,7 @@
 //!                 `- Place::Zero, Place::Unused
 //!  writing   BlockSink -> Space: workers claim a slot for a block when its first byte that is no zero comes, and write in place;
 //!                 the format writes its table from the slots at the end
+//!                 Judge: what differs from what a new image stands on
 //!  checking  scan: tables from start to end; overlaps: which blocks lie over each other, wherever they begin; References: how often
 //!                 clusters are referred to, where that may be more than once; Findings: what is told of all that
 //! ```
@@ -21,6 +22,7 @@ mod bits;
 mod cipher;
 mod findings;
 mod host;
+mod judge;
 mod levels;
 mod mapped;
 mod numbers;
@@ -44,6 +46,7 @@ pub(crate) use bits::Bits;
 pub(crate) use cipher::{Cipher, Numbered};
 pub(crate) use findings::Findings;
 pub(crate) use host::{HostFile, holds, read};
+pub(crate) use judge::{Grain, Judge, Known, blank_to};
 pub(crate) use levels::{Levels, Meaning, Step};
 pub(crate) use mapped::Mapped;
 pub(crate) use numbers::{be16, be32, be64};

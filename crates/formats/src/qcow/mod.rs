@@ -7,6 +7,8 @@
 //!
 //! There is no specification; the layout is that of QEMU's `block/qcow.c`.
 
+mod check;
+mod layout;
 mod read;
 
 use crate::blocks::be32;
@@ -22,6 +24,7 @@ pub static FORMAT: Format = Format {
     caps: Caps { states: States::of(&[State::Data, State::Zero]), ..Caps::NOTHING },
     probe,
     open: Some(read::open),
+    check: Some(check::check),
     ..Format::NOTHING
 };
 

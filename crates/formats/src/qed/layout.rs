@@ -1,15 +1,21 @@
 //! The header, and what entries of tables mean.
 
 use crate::blocks::{Meaning, Place, holds, read};
+use std::ops::RangeInclusive;
 use tintype_core::{Error, Result, Source};
 
 /// Bytes of a sector: lengths of disks are whole numbers of them.
-const SECTOR: u64 = 512;
+pub(super) const SECTOR: u64 = 512;
 
 pub(super) const MAGIC: [u8; 4] = *b"QED\0";
 /// Bytes of the header.
 pub(super) const HEADER: usize = 64;
-const LONGEST_NAME: u32 = 1023;
+/// Longest name of a backing file, as in QEMU.
+pub(super) const LONGEST_NAME: u32 = 1023;
+/// Bytes of a cluster, a power of two.
+pub(super) const CLUSTER: RangeInclusive<u64> = 4096..=64 << 20;
+/// Clusters of a table, a power of two.
+pub(super) const TABLE: RangeInclusive<u64> = 1..=16;
 
 // Features.
 pub(super) const BACKING: u64 = 1;
@@ -75,14 +81,14 @@ impl Header {
 
     fn sound(&self, file: &dyn Source) -> Result<()> {
         let corrupt = |what: String, at| Err(Error::corrupt(what).at(at));
-        if !self.cluster.is_power_of_two() || !(4096..=64 << 20).contains(&self.cluster) {
+        if !self.cluster.is_power_of_two() || !CLUSTER.contains(&self.cluster) {
             return corrupt(format!("clusters of {} bytes; they have 4 KiB to 64 MiB", self.cluster), 4);
         }
-        if !self.table.is_power_of_two() || self.table > 16 {
+        if !self.table.is_power_of_two() || !TABLE.contains(&self.table) {
             return corrupt(format!("tables of {} clusters; they have 1 to 16", self.table), 8);
         }
-        let most = self.span().saturating_mul(self.entries());
-        if self.size > most || self.size > i64::MAX as u64 || !self.size.is_multiple_of(SECTOR) {
+        let most = self.most();
+        if self.size > most || !self.size.is_multiple_of(SECTOR) {
             return corrupt(format!("a disk of {} bytes; tables of this size map {most}", self.size), 48);
         }
         if !self.l1_offset.is_multiple_of(self.cluster) || self.l1_offset < self.header.max(1) * self.cluster {
@@ -104,6 +110,36 @@ impl Header {
     /// Entries of a table.
     pub(super) fn entries(&self) -> u64 {
         self.table * self.cluster / 8
+    }
+
+    /// The same over an image called `backing`, which is raw or has a format that whoever reads it finds out.
+    pub(super) fn over(mut self, backing: &str, raw: bool) -> Self {
+        self.features |= if raw { BACKING | BACKING_RAW } else { BACKING };
+        self.backing = Some(backing.to_owned());
+        self
+    }
+
+    /// The header as it is written, with the name of the backing file behind it.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let name = self.backing.as_deref().unwrap_or_default();
+        let name_at = if name.is_empty() { 0 } else { HEADER as u32 };
+        let mut out = MAGIC.to_vec();
+        for number in [self.cluster, self.table, self.header] {
+            out.extend_from_slice(&(number as u32).to_le_bytes());
+        }
+        // Features that may be ignored, and those that may be ignored until the image is written to: none.
+        for number in [self.features, 0, 0, self.l1_offset, self.size] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        out.extend_from_slice(&name_at.to_le_bytes());
+        out.extend_from_slice(&(name.len() as u32).to_le_bytes());
+        out.extend_from_slice(name.as_bytes());
+        out
+    }
+
+    /// Longest disk.
+    pub(super) fn most(&self) -> u64 {
+        (self.span().saturating_mul(self.entries())).min(i64::MAX as u64 / SECTOR * SECTOR)
     }
 
     /// Bytes of the disk that one L2 table maps.

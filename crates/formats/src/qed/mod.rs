@@ -9,6 +9,9 @@
 mod check;
 mod layout;
 mod read;
+#[cfg(test)]
+mod tests;
+mod write;
 
 use tintype_core::{Caps, Format, Probe, State, States};
 
@@ -17,10 +20,18 @@ pub static FORMAT: Format = Format {
     name: "qed",
     title: "QED",
     extensions: &["qed"],
-    caps: Caps { states: States::of(&[State::Data, State::Zero]), ..Caps::NOTHING },
+    caps: Caps {
+        states: States::of(&[State::Data, State::Zero]),
+        compression: &["none"],
+        backing: true,
+        ..Caps::NOTHING
+    },
+    options: write::OPTIONS,
     probe,
     open: Some(read::open),
+    create: Some(write::create),
     check: Some(check::check),
+    losses: Some(write::losses),
     ..Format::NOTHING
 };
 

@@ -13,63 +13,41 @@ fn small_image() -> (Model, Vec<u8>) {
     (model, outlet.bytes("d.E01").unwrap())
 }
 
-/// Opens and reads; panics if bytes come out that are not those of the model.
-fn never_wrong(model: &Model, bytes: Vec<u8>, what: &str) -> Result<(), Kind> {
-    let request = open_bytes("d.E01", bytes);
-    let _ = check(&request);
-    let image = open(&request).map_err(|e| e.kind())?;
-    let len = image.disk.len().min(1 << 24) as usize;
-    let mut result = if len == model.bytes.len() { Ok(()) } else { Err(Kind::Corrupt) };
-    for from in (0..len).step_by(5000) {
-        let mut buf = vec![0; 5000.min(len - from)];
-        match image.disk.read_at(&mut buf, from as u64) {
-            Ok(()) if len == model.bytes.len() => {
-                assert_eq!(buf, model.bytes[from..from + buf.len()], "{what}, from {from}")
-            }
-            Ok(()) => {}
-            Err(e) => result = Err(e.kind()),
-        }
-    }
-    for extent in extents(&*image.disk, 0, len as u64) {
-        result = result.and(extent.map(drop).map_err(|e| e.kind()));
-    }
-    result
+fn sweep() -> (Model, Vec<u8>, Sweep) {
+    let (model, bytes) = small_image();
+    let folder = MemoryOutlet::new();
+    folder.insert("d.E01", bytes.clone());
+    let sweep = Sweep::new(&super::super::FORMAT, &folder, "d.E01", &model);
+    (model, bytes, sweep)
 }
 
 #[test]
 fn truncated_images_are_refused() {
-    let (model, bytes) = small_image();
-    for len in (0..bytes.len()).step_by(37) {
-        let result = never_wrong(&model, bytes[..len].to_vec(), "cut");
-        assert!(matches!(result, Err(Kind::Corrupt)), "cut at {len}: {result:?}");
+    for seen in sweep().2.cuts(37) {
+        assert_eq!((seen.refused.or(seen.failed), &seen.wrong), (Some(Kind::Corrupt), &None), "{seen:?}");
     }
 }
 
 #[test]
 fn flipped_bits_never_give_wrong_bytes() {
-    let (model, bytes) = small_image();
-    assert_eq!(never_wrong(&model, bytes.clone(), "whole"), Ok(()));
+    let (_, bytes, sweep) = sweep();
     let mut seed = 12345u64;
-    for _ in 0..3000 {
+    let some = (0..3000).map(|_| {
         seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        let at = (seed >> 33) as usize % bytes.len();
-        let bit = (seed >> 20) as usize % 8;
-        let mut damaged = bytes.clone();
-        damaged[at] ^= 1 << bit;
-        let _ = never_wrong(&model, damaged, &format!("bit {bit} of {at}"));
+        Damage::Flip { at: (seed >> 33) % bytes.len() as u64, bits: 1 << ((seed >> 20) % 8) }
+    });
+    for seen in sweep.run(some) {
+        assert!(seen.wrong.is_none() && !seen.is_silent(), "{seen:?}");
     }
 }
 
 #[test]
 fn a_flipped_bit_in_any_section_is_found() {
-    let (model, bytes) = small_image();
+    let (_, bytes, sweep) = sweep();
     // Whole bytes: single bits behind the end of a deflate stream stand for nothing.
-    for at in (13..bytes.len()).step_by(11) {
-        let mut damaged = bytes.clone();
-        damaged[at] ^= 0xff;
-        let findings = check(&open_bytes("d.E01", damaged.clone())).unwrap();
-        let read = never_wrong(&model, damaged, "flip");
-        assert!(!findings.is_empty() || read.is_err(), "byte {at} of {}", bytes.len());
+    let some = (13..bytes.len() as u64).step_by(11).map(|at| Damage::Flip { at, bits: 0xff });
+    for seen in sweep.run(some) {
+        assert!(seen.is_told() && seen.unchecked.is_none(), "{seen:?}");
     }
 }
 
@@ -130,7 +108,7 @@ fn sets_with_gaps_and_strangers() {
 
 #[test]
 fn a_damaged_table_is_read_from_its_copy() {
-    let (model, bytes) = small_image();
+    let (model, bytes, sweep) = sweep();
     let tables: Vec<usize> = (0..bytes.len() - 6).filter(|i| bytes[*i..].starts_with(b"table")).collect();
     let [first, second] = tables[..] else { panic!("one table and its copy") };
     for at in [76 + 3, 76 + 24 + 5] {
@@ -143,10 +121,11 @@ fn a_damaged_table_is_read_from_its_copy() {
             assert!(which == second || !image.warnings.is_empty());
             assert!(!check(&request).unwrap().is_empty());
         }
-        let mut damaged = bytes.clone();
-        damaged[first + at] ^= 1;
-        damaged[second + at] ^= 1;
-        assert!(never_wrong(&model, damaged, "both").is_err());
+        let mut both = bytes[first + at..=second + at].to_vec();
+        both[0] ^= 1;
+        both[second - first] ^= 1;
+        let [seen] = &sweep.run([Damage::Put { at: (first + at) as u64, bytes: both }])[..] else { panic!() };
+        assert!(seen.refused.or(seen.failed).is_some() && seen.wrong.is_none(), "{seen:?}");
     }
 }
 

@@ -6,8 +6,8 @@ use tintype_codec::deflate::{Compressor, Level};
 use tintype_codec::digest::{Algorithm, digest};
 use tintype_core::mapfile::{Gaps, Mapfile};
 use tintype_core::testing::{
-    MemoryOutlet, Model, Recorder, Step, check_source, check_writer, create_request, feed_model, open_bytes,
-    open_request,
+    Damage, MemoryOutlet, Model, Recorder, Step, Sweep, check_source, check_writer, create_request, feed_model,
+    open_bytes, open_request,
 };
 use tintype_core::{
     Care, Checkpoint, Compression, CreateRequest, Extent, Image, Kind, OpenRequest, Options, Outlet, Piece, PieceBody,

@@ -2,6 +2,7 @@
 
 use super::super::layout::{COPIED, Geometry, SUBCLUSTERS, ZERO};
 use super::plan::{Area, Zeros};
+use crate::blocks::{Grain, Judge, Known};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tintype_core::{Coded, CodedChunk, Encoder, Extent, File, Result, Source, State};
@@ -27,78 +28,11 @@ impl Target {
     }
 }
 
-/// What a grain of the disk holds, beside what lies below.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Grain {
-    /// What lies below, or zeros without that.
-    Same,
-    /// Zeros over something else.
-    Zero,
-    Data,
-}
-
-/// Compares with what the image stands on.
-pub(super) struct Judge {
-    target: Target,
-    scratch: Vec<u8>,
-}
-
-impl Judge {
-    pub(super) fn new(target: Target) -> Self {
-        Judge { target, scratch: Vec::new() }
-    }
-
-    /// What `bytes` at `offset` are; `zero` if they are known to be zeros.
-    pub(super) fn grain(&mut self, bytes: &[u8], offset: u64, zero: bool) -> Result<Grain> {
-        let Some(backing) = &self.target.backing else {
-            return Ok(if zero { Grain::Same } else { Grain::Data });
-        };
-        let held = backing.len().saturating_sub(offset).min(bytes.len() as u64) as usize;
-        let blank = held == 0 || {
-            let extent = backing.extent_at(offset)?;
-            extent.state.reads_zero() && extent.end() >= offset + held as u64
-        };
-        let same = match (blank, zero) {
-            (true, zero) => zero,
-            (false, _) => {
-                self.scratch.clear();
-                self.scratch.resize(bytes.len(), 0);
-                backing.read_at(&mut self.scratch[..held], offset)?;
-                self.scratch == bytes
-            }
-        };
-        Ok(match (same, zero) {
-            (true, _) => Grain::Same,
-            // The second version has no way to say it.
-            (false, true) if self.target.version > 2 => Grain::Zero,
-            (false, _) => Grain::Data,
-        })
-    }
-}
-
-/// Whether ranges are known to be zeros; asked in ascending order.
-pub(super) struct Known<'a> {
-    marks: &'a [Extent],
-    at: usize,
-}
-
-impl<'a> Known<'a> {
-    pub(super) fn new(marks: &'a [Extent]) -> Self {
-        Known { marks, at: 0 }
-    }
-
-    pub(super) fn zero(&mut self, from: u64, to: u64) -> bool {
-        while self.marks.get(self.at).is_some_and(|mark| mark.end() <= from) {
-            self.at += 1;
-        }
-        let mut reached = from;
-        for mark in &self.marks[self.at..] {
-            if reached >= to || mark.offset > reached || !mark.state.reads_zero() {
-                break;
-            }
-            reached = mark.end();
-        }
-        reached >= to
+impl Target {
+    /// What becomes of a grain in this version of the format.
+    fn told(&self, grain: Grain) -> Grain {
+        // The second version has no way to say it.
+        if grain == Grain::Zero && self.version < 3 { Grain::Data } else { grain }
     }
 }
 
@@ -112,7 +46,7 @@ pub(super) struct InPlace {
 
 impl InPlace {
     pub(super) fn new(target: Target) -> Self {
-        InPlace { judge: Judge::new(target.clone()), target, masks: Vec::new() }
+        InPlace { judge: Judge::new(target.backing.clone()), target, masks: Vec::new() }
     }
 
     fn look(&mut self, plain: &[u8], offset: u64, marks: &[Extent]) -> Result<()> {
@@ -125,7 +59,8 @@ impl InPlace {
             let mut mask = (0, 0);
             for (j, bytes) in bytes.chunks(grain).enumerate() {
                 let at = start + (j * grain) as u64;
-                match self.judge.grain(bytes, at, known.zero(at, at + bytes.len() as u64))? {
+                let grain = self.judge.grain(bytes, at, known.zero(at, at + bytes.len() as u64))?;
+                match self.target.told(grain) {
                     Grain::Same => {}
                     Grain::Zero => mask.1 |= 1 << j,
                     Grain::Data => mask.0 |= 1 << j,
@@ -241,7 +176,7 @@ pub(super) trait Pack: Send {
 
 /// Compresses clusters, whose place their sink finds.
 pub(super) struct Compressing {
-    geometry: Geometry,
+    target: Target,
     judge: Judge,
     pack: Box<dyn Pack>,
     last: Vec<u8>,
@@ -249,13 +184,13 @@ pub(super) struct Compressing {
 
 impl Compressing {
     pub(super) fn new(target: Target, pack: Box<dyn Pack>) -> Self {
-        Compressing { geometry: target.geometry, judge: Judge::new(target), pack, last: Vec::new() }
+        Compressing { judge: Judge::new(target.backing.clone()), target, pack, last: Vec::new() }
     }
 }
 
 impl Encoder for Compressing {
     fn encode(&mut self, plain: &[u8], offset: u64, marks: &[Extent], out: &mut Coded) -> Result<()> {
-        let cluster = self.geometry.cluster() as usize;
+        let cluster = self.target.geometry.cluster() as usize;
         let mut known = Known::new(marks);
         for (i, mut bytes) in plain.chunks(cluster).enumerate() {
             let at = offset + (i * cluster) as u64;
@@ -267,7 +202,7 @@ impl Encoder for Compressing {
                 self.last.resize(cluster, 0);
                 bytes = &self.last;
             }
-            let (kind, len) = match grain {
+            let (kind, len) = match self.target.told(grain) {
                 Grain::Same => (Kind::Same, 0),
                 Grain::Zero => (Kind::Zero, 0),
                 Grain::Data if tintype_codec::looks_incompressible(bytes) => (Kind::Plain, 0),

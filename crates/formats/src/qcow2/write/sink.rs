@@ -6,6 +6,7 @@ use super::head;
 use super::pack::{Packed, packer};
 use super::plan::Plan;
 use super::references::References;
+use crate::blocks::blank_to;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tintype_core::{Coded, Encoder, Error, Feed, File, Piece, PieceBody, Result, Seal, Sink, Written};
@@ -173,14 +174,7 @@ impl Writer {
     fn blank(&self, at: u64, end: u64) -> Result<Option<u64>> {
         let Some(backing) = &self.plan.backing else { return Ok(None) };
         let cluster = self.plan.geometry.cluster();
-        let blank_to = match at < backing.source.len() {
-            true => {
-                let extent = backing.source.extent_at(at)?;
-                let to = if extent.end() >= backing.source.len() { u64::MAX } else { extent.end() };
-                if extent.state.reads_zero() { to } else { at }
-            }
-            false => u64::MAX,
-        };
+        let blank_to = blank_to(Some(&*backing.source), at)?;
         let clusters = match blank_to >= end {
             true => (end - at).div_ceil(cluster),
             false => (blank_to - at) / cluster,
