@@ -82,10 +82,9 @@ pub(super) fn kinds(scratch: &Scratch) -> Vec<Kind> {
         fields
     };
     kinds.push(kind("d.vmdk", bases.vmdk.clone(), vmdk_fields(&bases.vmdk), nothing));
-    let footer = bases.stream.bytes.len() - 1024;
-    let mut fields = vmdk_header(footer);
-    fields.extend(vmdk_header(0));
-    let directory = bases.stream.get(footer + 56, 8) as usize * 512;
+    // QEMU writes the directory where the header says, so that there is no footer.
+    let mut fields = vmdk_header(0);
+    let directory = bases.stream.get(56, 8) as usize * 512;
     let table = bases.stream.get(directory, 4) as usize * 512;
     let grain = bases.stream.get(table, 4) as usize * 512;
     fields.extend([("directory", directory, 4), ("table", table, 4), ("lba", grain, 8), ("size", grain + 8, 4)]);

@@ -305,14 +305,14 @@ fn vhd_chain(folder: &Path, levels: usize) -> PathBuf {
     folder.join("0.vhd")
 }
 
-/// Of clusters of 2 MiB, that each hold 512 blocks, every image has one, compressed.
+/// Every image has one cluster, compressed.
 fn qcow2_chain(folder: &Path, levels: usize) -> PathBuf {
-    const CLUSTER: usize = 2 << 20;
+    const CLUSTER: usize = 64 << 10;
     let plain = folder.join("plain");
     let bytes: Vec<u8> = (0..CLUSTER).map(|i| (i / 1000) as u8).collect();
     std::fs::write(&plain, &bytes).unwrap();
     let path = folder.join("one");
-    tool("qemu-img", &[&"convert", &"-c", &"-f", &"raw", &"-O", &"qcow2", &"-o", &"cluster_size=2M", &plain, &path])
+    tool("qemu-img", &[&"convert", &"-c", &"-f", &"raw", &"-O", &"qcow2", &"-o", &"cluster_size=64k", &plain, &path])
         .ok();
     let base = Forged::read(&path, Order::Big);
     let l2 = (base.get(base.get(40, 8) as usize, 8) & 0x00ff_ffff_ffff_fe00) as usize;

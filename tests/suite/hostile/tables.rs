@@ -290,8 +290,7 @@ fn vmdk_zeros(_: &Bases, folder: &Path) -> PathBuf {
 
 fn vmdk_long_grains(bases: &Bases, folder: &Path) -> PathBuf {
     let mut image = bases.stream.clone();
-    let footer = image.bytes.len() - 1024;
-    image.put(20, 8, 1 << 17).put(footer + 20, 8, 1 << 17);
+    image.put(20, 8, 1 << 17);
     saved(folder, "d.vmdk", &image)
 }
 
