@@ -204,7 +204,7 @@ const BLOCK: usize = 4096;
 
 /// Whether the image with this number, the top being 0, holds a block: few do, and never two in a row.
 fn holds(level: usize, block: usize) -> bool {
-    (level * 7919 + block * 104_729 + level * block * 31) % 17 == 0
+    (level * 7919 + block * 104_729 + level * block * 31).is_multiple_of(17)
 }
 
 fn expected(top: &Path) -> PathBuf {
