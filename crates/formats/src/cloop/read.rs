@@ -22,6 +22,7 @@ pub(super) struct Parsed {
     pub(super) blocks: u64,
     pub(super) table: Table,
     pub(super) host: HostFile,
+    coding: Coding,
 }
 
 pub(super) fn parse(request: &OpenRequest) -> Result<Parsed> {
@@ -56,7 +57,7 @@ pub(super) fn parse(request: &OpenRequest) -> Result<Parsed> {
             format!("the list of offsets ends with {last}, which cannot be the end of so many blocks as {blocks}");
         return Err(wrong(Error::corrupt(what).at(table.place(blocks))));
     }
-    Ok(Parsed { block, blocks, table, host })
+    Ok(Parsed { block, blocks, table, host, coding: Coding::zlib(request.care) })
 }
 
 /// Most bytes that a block of `block` bytes takes when it does not become shorter: far more than any zlib makes of it.
@@ -91,7 +92,7 @@ impl BlockMap for Parsed {
     }
 
     fn unpack(&self, _packed: &Packed, stored: &[u8], out: &mut [u8]) -> Result<Unpacked> {
-        Coding::Zlib.decode_all(stored, out)
+        self.coding.decode_all(stored, out)
     }
 }
 
