@@ -31,6 +31,16 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
             }
             continue;
         }
+        // Of a directory that leaves the file, only what is there can be looked at.
+        let shape = extent.shape;
+        let there = extent.file.source.len().saturating_sub(shape.directory) / shape.width();
+        let mut extent = extent.clone();
+        if there < shape.tables() {
+            let what = format!("the grain directory has {} entries, of which the file holds {there}", shape.tables());
+            findings.push(Finding::damage(what).in_file(&extent.file.name, shape.directory));
+            extent.shape.len = shape.len.min(there.saturating_mul(shape.grain * shape.entries));
+        }
+        let extent = &extent;
         let tables = tables(extent.file.clone(), extent.shape, request.care);
         let mut checking = Checking { extent, tables, request, findings: Findings::new(&extent.file.name) };
         let done = checking.directories().and_then(|()| match checking.distinct()? {
