@@ -13,9 +13,9 @@ pub(super) const HEADER: usize = 64;
 /// Longest name of a backing file, as in QEMU.
 pub(super) const LONGEST_NAME: u32 = 1023;
 /// Bytes of a cluster, a power of two.
-pub(super) const CLUSTER: RangeInclusive<u64> = 4096..=64 << 20;
+const CLUSTER: RangeInclusive<u64> = 4096..=64 << 20;
 /// Clusters of a table, a power of two.
-pub(super) const TABLE: RangeInclusive<u64> = 1..=16;
+const TABLE: RangeInclusive<u64> = 1..=16;
 
 // Features.
 pub(super) const BACKING: u64 = 1;
