@@ -214,8 +214,13 @@ fn damage_is_judged_as_qemu_judges_it() {
         let le64 = |at: usize| u64::from_le_bytes(good[at..at + 8].try_into().unwrap()) as usize;
         let l1 = le64(40);
         let l2 = le64(l1);
-        let header =
-            (4..24).chain(40..56).map(|at| (at, 0x01u8)).chain([(9, 0x80), (41, 0x10), (48, 0x02), (55, 0x80)]);
+        // Not the flag of a backing file: QEMU takes one without a name for none.
+        let header = (4..16).chain(17..24).chain(40..56).map(|at| (at, 0x01u8)).chain([
+            (9, 0x80),
+            (41, 0x10),
+            (48, 0x02),
+            (55, 0x80),
+        ]);
         let entries = [l1, l1 + 8, l2, l2 + 8, l2 + 80];
         let tables = entries.into_iter().flat_map(|at| at..at + 8).flat_map(|at| [(at, 0x01), (at, 0x10), (at, 0x80)]);
         for (at, bits) in header.chain(tables) {
