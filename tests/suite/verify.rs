@@ -15,6 +15,8 @@ tintype_tests::topic! {
     against_another_source: [],
     against_a_drive: [Loop],
     a_raw_image_has_nothing_to_prove_it_by: [],
+    what_proves_the_bytes_is_said: [],
+    a_sound_structure_is_not_called_verified: [],
     corrupt_and_unreadable_parts_are_both_listed: [Fuse, Tool("nbdfuse"), Tool("nbdkit")],
 }
 
@@ -260,6 +262,60 @@ fn a_raw_image_has_nothing_to_prove_it_by() {
     bytes[50_000] ^= 1;
     std::fs::write(&image, bytes).unwrap();
     ours(&[&"verify", &image]).exits(1);
+}
+
+fn what_proves_the_bytes_is_said() {
+    let scratch = Scratch::new();
+    let (disk, _) = sample_file(&scratch, "d.raw", 1 << 20, 55, Layout::Full);
+    // What each format sums, as its specification has it.
+    for (name, sum) in [
+        ("t.E01", "the Adler-32 of every chunk"),
+        ("t.gz", "the CRC-32 of every member"),
+        ("t.zst", "the XXH64 of every frame"),
+        ("t.ova", "the digest of the disk's file in the manifest"),
+    ] {
+        let image = scratch.join(name);
+        ours(&[&"convert", &disk, &image, &"-q"]).ok();
+        let run = ours(&[&"verify", &image]).ok();
+        assert!(run.out().contains(&format!("verified by {sum}")), "{name}: {run}");
+        let json = ours(&[&"verify", &image, &"--json"]).ok().json();
+        assert_eq!((&json["verified"], &json["proved"]), (&true.into(), &"bytes".into()), "{name}: {json}");
+    }
+}
+
+fn a_sound_structure_is_not_called_verified() {
+    let scratch = Scratch::new();
+    let (disk, _) = sample_file(&scratch, "d.raw", 1 << 20, 56, Layout::Full);
+    for (name, words) in [
+        ("t.qcow2", &[][..]),
+        ("t.vhdx", &[]),
+        ("t.vhd", &[]),
+        ("t.vdi", &[]),
+        ("t.hds", &[]),
+        ("t.simg", &[]),
+        ("t.vmdk", &[]),
+        ("s.vmdk", &["--option", "subformat=streamOptimized"]),
+    ] {
+        let image = scratch.join(name);
+        ours(&[&"convert", &disk, &image, &"-q"]).args(words).ok();
+        let run = ours(&[&"verify", &image]).ok();
+        let last = run.out().lines().last().unwrap_or_default().to_owned();
+        assert!(last.starts_with("the structure is sound") && last.contains("nothing proves"), "{name}: {run}");
+        assert!(!run.out().contains("verified"), "{name}: {run}");
+        let json = ours(&[&"verify", &image, &"--json"]).ok().json();
+        let said = (&json["sound"], &json["verified"], &json["proved"]);
+        assert_eq!(said, (&true.into(), &false.into(), &"structure".into()), "{name}: {json}");
+        let json = ours(&[&"verify", &image, &"--against", &disk, &"--json"]).ok().json();
+        assert_eq!((&json["verified"], &json["proved"]), (&true.into(), &"bytes".into()), "{name}: {json}");
+    }
+    // Packed grains have checksums, and these are compared.
+    let stream = scratch.join("s.vmdk");
+    let mut bytes = read(&stream);
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    std::fs::write(&stream, bytes).unwrap();
+    let json = ours(&[&"verify", &stream, &"--json"]).exits(1).json();
+    assert_eq!((&json["sound"], &json["proved"]), (&false.into(), &"nothing".into()), "{json}");
 }
 
 fn corrupt_and_unreadable_parts_are_both_listed() {

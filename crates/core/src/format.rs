@@ -37,6 +37,8 @@ pub struct Format {
     pub resume: Option<Resume>,
     /// Checks the structure, without the bytes of chunks: those are checked by reading them.
     pub check: Option<Check>,
+    /// What its checksums are, in words that follow "verified by"; empty where it has none.
+    pub sums: &'static str,
     /// What this very image would lose in the format although [`Caps`] say it can carry it, one sentence each.
     pub losses: Option<fn(&CreateRequest) -> Vec<String>>,
     /// The name of the first file of a target called by a given name, for formats that cannot take any name.
@@ -56,6 +58,7 @@ impl Format {
         create: None,
         resume: None,
         check: None,
+        sums: "",
         losses: None,
         first_name: None,
     };
@@ -274,6 +277,9 @@ pub enum Checksums {
     Every,
     /// All bytes, once the disk was read from start to end, in order; nothing about a part read alone.
     Whole,
+    /// Every byte that is stored; but which those are is told by books that have no checksum, and the rest reads as zeros. A check of
+    /// the structure says whether they are sound.
+    Stored,
     /// Nothing, or not all bytes: checksums are missing somewhere.
     None,
     /// Nothing, as the format has none; but it keeps books of where every byte lies, and a check of them says whether they are sound.

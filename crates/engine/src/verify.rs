@@ -33,10 +33,13 @@ pub struct Verified {
     pub format: String,
     /// Logical bytes.
     pub size: u64,
-    /// True only if everything that was checked holds, and something was checked that proves the bytes; or the structure, where the
-    /// format has nothing more to prove: `proof` says which.
+    /// True if nothing is wrong with what was looked at.
+    pub sound: bool,
+    /// True only if nothing is wrong, and the bytes were proved.
     pub verified: bool,
-    /// What proves the bytes, in words.
+    /// What was proved.
+    pub proved: Proved,
+    /// What was held against what, in words: what proves the bytes, or else only the structure.
     pub proof: Vec<String>,
     /// Computed digests.
     pub digests: BTreeMap<String, String>,
@@ -55,6 +58,18 @@ pub struct Verified {
     pub bad: Vec<Range>,
     /// Seconds it took.
     pub seconds: f64,
+}
+
+/// What a proof is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Proved {
+    /// Every byte of the disk.
+    Bytes,
+    /// Where the bytes lie; nothing proves the bytes themselves.
+    Structure,
+    /// Nothing: something is wrong.
+    Nothing,
 }
 
 /// A stored digest that was checked.
@@ -102,7 +117,7 @@ pub struct CorruptRange {
 }
 
 /// The proof that there is where a format keeps books of every byte's place, but no checksums.
-const STRUCTURE: &str = "its structure, which says nothing about the bytes themselves";
+const STRUCTURE: &str = "its structure";
 
 /// Verifies. Damage is a result, not an error.
 pub fn run(request: &Request<'_>) -> Result<Verified> {
@@ -113,7 +128,9 @@ pub fn run(request: &Request<'_>) -> Result<Verified> {
         source: image.locator.clone(),
         format: image.format.name.to_owned(),
         size: source.len(),
-        verified: true,
+        sound: true,
+        verified: false,
+        proved: Proved::Structure,
         proof: Vec::new(),
         digests: BTreeMap::new(),
         stored: Vec::new(),
@@ -132,20 +149,24 @@ pub fn run(request: &Request<'_>) -> Result<Verified> {
     let whole = Arc::ptr_eq(source, &image.image.disk);
     let checksums = match image.image.checksums {
         Checksums::Every => true,
-        Checksums::Whole => whole,
+        Checksums::Whole | Checksums::Stored => whole,
         Checksums::None | Checksums::Structure => false,
     };
+    if matches!(image.image.checksums, Checksums::Structure | Checksums::Stored) && whole {
+        verified.proof.push(STRUCTURE.into());
+    }
     if checksums {
-        verified.proof.push("the checksum of every chunk".into());
+        verified.proof.push(image.format.sums.into());
+        if image.image.checksums != Checksums::Stored {
+            verified.proved = Proved::Bytes;
+        }
     }
     if !expected.is_empty() && whole {
         verified.proof.push("the stored digests".into());
-    }
-    if image.image.checksums == Checksums::Structure && verified.verified && whole {
-        verified.proof.push(STRUCTURE.into());
+        verified.proved = Proved::Bytes;
     }
     // Damage that was found already needs no proof.
-    if verified.proof.is_empty() && request.against.is_none() && verified.verified {
+    if verified.proof.is_empty() && verified.sound {
         if image.image.checksums == Checksums::Whole {
             let what = "the checksums of this image prove the whole disk, not a part of it; verify it without the part";
             return Err(Error::usage(what).in_path(&image.path));
@@ -160,6 +181,10 @@ pub fn run(request: &Request<'_>) -> Result<Verified> {
     if checksums || !expected.is_empty() || !request.digests.is_empty() {
         read_all(request, &expected, whole, &mut verified)?;
     }
+    if !verified.sound {
+        verified.proved = Proved::Nothing;
+    }
+    verified.verified = verified.proved == Proved::Bytes;
     verified.seconds = clock.elapsed().as_secs_f64();
     Ok(verified)
 }
@@ -176,7 +201,7 @@ fn structure(image: &Opened, verified: &mut Verified) -> Result<()> {
     }
     for finding in found {
         if finding.severity == Severity::Damage {
-            verified.verified = false;
+            verified.sound = false;
         }
         verified.findings.push(FindingEntry {
             severity: if finding.severity == Severity::Damage { "damage" } else { "warning" },
@@ -254,7 +279,7 @@ fn read_all(request: &Request<'_>, expected: &[Expected], whole: bool, verified:
         for item in expected {
             let computed = verified.digests.get(item.algorithm.name()).cloned().unwrap_or_default();
             let matches = computed == item.value;
-            verified.verified &= matches;
+            verified.sound &= matches;
             verified.stored.push(StoredCheck {
                 algorithm: item.algorithm.name().to_owned(),
                 place: item.place.clone(),
@@ -266,7 +291,7 @@ fn read_all(request: &Request<'_>, expected: &[Expected], whole: bool, verified:
     }
     let table = tintype_volumes::tables::read(&*request.image.image.disk).ok().flatten();
     for (extent, what) in outcome.corrupt {
-        verified.verified = false;
+        verified.sound = false;
         let partition = table.as_ref().and_then(|t| {
             let hit = t
                 .partitions
@@ -284,7 +309,7 @@ fn read_all(request: &Request<'_>, expected: &[Expected], whole: bool, verified:
         .collect();
     for lost in outcome.lost.iter() {
         if known.get(lost.offset).is_none_or(|k| k.end() < lost.end()) {
-            verified.verified = false;
+            verified.sound = false;
             let what = "the image's own file cannot be read here".to_owned();
             verified.corrupt.push(CorruptRange { offset: lost.offset, len: lost.len, what, partition: None });
         }
@@ -296,7 +321,7 @@ fn against(image: &Opened, other: &Opened, verified: &mut Verified, watch: &Arc<
     let skip = ExtentMap::new();
     let (a, b) = (&image.source, &other.source);
     if a.len() > b.len() || (a.len() < b.len() && other.medium != crate::open::Medium::Drive) {
-        verified.verified = false;
+        verified.sound = false;
         verified.findings.push(FindingEntry {
             severity: "damage",
             what: format!("the image has {} bytes, {} has {}", a.len(), other.locator, b.len()),
@@ -309,7 +334,7 @@ fn against(image: &Opened, other: &Opened, verified: &mut Verified, watch: &Arc<
     let found = match compare(left, right, &Limit { ranges: 1000, skip: &skip }, watch) {
         Ok(found) => found,
         Err(e) if e.kind() == Kind::Corrupt => {
-            verified.verified = false;
+            verified.sound = false;
             verified.findings.push(FindingEntry {
                 severity: "damage",
                 what: e.chain(),
@@ -321,11 +346,11 @@ fn against(image: &Opened, other: &Opened, verified: &mut Verified, watch: &Arc<
         }
         Err(e) => return Err(e),
     };
-    verified.verified &= found.differs.is_empty();
+    verified.sound &= found.differs.is_empty();
     verified.differs = found.differs.into_iter().map(Range::from).collect();
     let lost: u64 = found.lost.iter().map(|e| e.len).sum();
     if lost > 0 {
-        verified.verified = false;
+        verified.sound = false;
         verified.findings.push(FindingEntry {
             severity: "warning",
             what: format!("{lost} bytes could not be compared, because one side could not be read there"),
@@ -335,5 +360,6 @@ fn against(image: &Opened, other: &Opened, verified: &mut Verified, watch: &Arc<
         });
     }
     verified.proof.push(format!("{}, byte by byte", other.locator));
+    verified.proved = Proved::Bytes;
     Ok(())
 }

@@ -1,6 +1,10 @@
 //! What an image stands on.
 
-use tintype_core::{Error, Format, Image, OpenRequest, Result};
+use super::read;
+use tintype_core::{Error, Format, Image, Kind, OpenRequest, Result, Source};
+
+/// Longest name of a backing file, as in QEMU.
+pub(crate) const LONGEST_NAME: u32 = 1023;
 
 /// An image that another one stands on.
 pub(crate) struct Below {
@@ -50,4 +54,49 @@ fn guessed(request: &OpenRequest, below: &OpenRequest) -> Result<&'static Format
         found.extensions.first().unwrap_or(&found.name)
     );
     Err(Error::denied(what).in_path(&request.entry.name))
+}
+
+/// The name of a backing file that has `len` bytes at `at` of `file`.
+pub(crate) fn backing_name(file: &dyn Source, at: u64, len: u32) -> Result<String> {
+    if len > LONGEST_NAME {
+        return Err(Error::corrupt(format!("the name of the backing file has {len} bytes")).at(at));
+    }
+    let mut name = vec![0; len as usize];
+    read(file, "the name of the backing file", &mut name, at)?;
+    String::from_utf8(name).map_err(|_| Error::unsupported("the name of the backing file is no UTF-8"))
+}
+
+/// What a file turned out to be that may be the parent of an image.
+pub(crate) enum Candidate {
+    Parent(Image),
+    /// Another one, or changed since: why, for people.
+    Other(String),
+}
+
+/// Opens the parent of an image by the first of the names it may have, with that name. `Corrupt` where none of them is it; `Denied` where
+/// one lies where nobody may look.
+pub(crate) fn parent(
+    request: &OpenRequest,
+    names: Vec<String>,
+    open: impl Fn(&str) -> Result<Candidate>,
+) -> Result<(String, Image)> {
+    let mut tried: Vec<String> = Vec::new();
+    let mut denied = None;
+    for name in names {
+        match open(&name) {
+            Ok(Candidate::Parent(image)) => return Ok((name, image)),
+            Ok(Candidate::Other(why)) => tried.push(format!("{name} ({why})")),
+            Err(e) if e.kind() == Kind::Denied => {
+                tried.push(format!("{name} ({})", e.what()));
+                denied.get_or_insert(e);
+            }
+            Err(e) if e.io_kind() == Some(std::io::ErrorKind::NotFound) => tried.push(name),
+            // It is there, and cannot be read: that is what is wrong.
+            Err(e) => return Err(e.in_path(&name)),
+        }
+    }
+    Err(denied.unwrap_or_else(|| {
+        let what = format!("the parent of this differencing disk is missing; looked for {}", tried.join(", "));
+        Error::corrupt(what).in_path(&request.entry.name)
+    }))
 }

@@ -22,6 +22,12 @@ struct Miscounted {
     found: u64,
 }
 
+/// What of a disk of `len` bytes is in block `n` of `block` bytes: offset and length.
+pub(crate) fn share(n: u64, block: u64, len: u64) -> (u64, u64) {
+    let from = n.saturating_mul(block).min(len);
+    (from, block.min(len - from))
+}
+
 /// Findings about one file, of which only the first few of each kind are kept.
 pub(crate) struct Findings {
     file: String,

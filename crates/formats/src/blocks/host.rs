@@ -1,7 +1,7 @@
 //! Files that blocks and tables lie in.
 
 use std::sync::Arc;
-use tintype_core::{Error, Result, Source};
+use tintype_core::{Error, Kind, Result, Source};
 
 /// A file, and what it is called.
 #[derive(Clone)]
@@ -39,4 +39,12 @@ pub(crate) fn holds(file: &dyn Source, what: &str, at: u64, len: u64) -> Result<
 pub(crate) fn read(file: &dyn Source, what: &str, buf: &mut [u8], at: u64) -> Result<()> {
     holds(file, what, at, buf.len() as u64)?;
     file.read_at(buf, at).map_err(|e| e.at(at))
+}
+
+/// Of what is read as a whole nothing can be had if one byte is missing.
+pub(super) fn as_a_whole(e: Error) -> Error {
+    match e.kind() {
+        Kind::Unreadable { .. } => e.into_kind(Kind::Unreadable { good: 0, first_bad: None }),
+        _ => e,
+    }
 }

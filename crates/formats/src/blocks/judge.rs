@@ -8,7 +8,7 @@ const STEP: usize = 1 << 20;
 
 /// What a piece of a disk holds, beside what lies below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Grain {
+pub(crate) enum Content {
     /// What lies below, or zeros without that.
     Same,
     /// Zeros over something else.
@@ -28,15 +28,15 @@ impl Judge {
     }
 
     /// What `bytes` at `offset` are; `zero` if they are known to be zeros.
-    pub(crate) fn grain(&mut self, bytes: &[u8], offset: u64, zero: bool) -> Result<Grain> {
+    pub(crate) fn content(&mut self, bytes: &[u8], offset: u64, zero: bool) -> Result<Content> {
         let same = match zero {
             true => blank_to(self.backing.as_deref(), offset)? >= offset.saturating_add(bytes.len() as u64),
             false => false,
         };
         Ok(match (same || self.is_below(bytes, offset)?, zero) {
-            (true, _) => Grain::Same,
-            (false, true) => Grain::Zero,
-            (false, false) => Grain::Data,
+            (true, _) => Content::Same,
+            (false, true) => Content::Zero,
+            (false, false) => Content::Data,
         })
     }
 

@@ -1,8 +1,9 @@
 //! The source: bytes by way of a map of blocks.
 
 use super::cipher::{Cipher, SECTOR};
+use super::host::as_a_whole;
+use super::packed::Stretch;
 use super::shelf::owner;
-use super::unpack::Stretch;
 use super::{BlockMap, HostFile, Place, Run};
 use std::sync::Arc;
 use tintype_core::{Detail, Error, Extent, Facts, Kind, Result, Shape, Source, State, in_range};
@@ -70,7 +71,9 @@ impl<M: BlockMap> Mapped<M> {
         if let Place::At(at) = run.place {
             let there = self.file.source.len().saturating_sub(at);
             if there == 0 {
-                self.file.holds(&format!("what is at {offset} of the disk"), at, 1)?;
+                let has = self.file.source.len();
+                let what = format!("the bytes at {offset} of the disk lie at {at}, outside the file, which has {has}");
+                return Err(Error::corrupt(what).at(at).in_path(&self.file.name));
             }
             len = len.min(there);
         }
@@ -131,7 +134,7 @@ impl<M: BlockMap> Mapped<M> {
             if done == buf.len() {
                 break;
             }
-            run = self.run_at(offset + done as u64, end - at - len)?;
+            run = self.run_at(offset + done as u64, end - at - len).map_err(|e| after(e, done))?;
         }
         Ok(done)
     }
@@ -190,14 +193,6 @@ fn moved(e: Error, at: u64, offset: u64) -> Error {
     }
 }
 
-/// Of what is read as a whole nothing can be had if one byte is missing.
-pub(super) fn as_a_whole(e: Error) -> Error {
-    match e.kind() {
-        Kind::Unreadable { .. } => e.into_kind(Kind::Unreadable { good: 0, first_bad: None }),
-        _ => e,
-    }
-}
-
 /// A failed read of a part of a buffer, told as one of the whole, `done` bytes of which are there.
 fn after(e: Error, done: usize) -> Error {
     match e.kind() {
@@ -217,7 +212,7 @@ impl<M: BlockMap> Source for Mapped<M> {
         while done < buf.len() {
             let at = offset + done as u64;
             let rest = &mut buf[done..];
-            let run = self.run_at(at, rest.len() as u64)?;
+            let run = self.run_at(at, rest.len() as u64).map_err(|e| after(e, done))?;
             let len = run.len.min(rest.len() as u64) as usize;
             let part = &mut rest[..len];
             let read = match run.place {

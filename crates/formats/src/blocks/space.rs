@@ -102,8 +102,14 @@ impl Space {
         }
     }
 
+    /// All blocks in pages, and whether none of a page's has a slot.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = (std::ops::Range<u64>, bool)> {
+        let pages = (0..self.blocks).step_by(PAGE as usize);
+        pages.map(|from| (from..(from + PAGE).min(self.blocks), self.is_bare(from)))
+    }
+
     /// Whether none of the blocks from `block` to the end of its page, which has 4096 of them, has a slot.
-    pub(crate) fn is_bare(&self, block: u64) -> bool {
+    pub(super) fn is_bare(&self, block: u64) -> bool {
         self.slots.placement == Placement::ByNeed
             && self.pages.get((block / PAGE) as usize).is_none_or(|page| page.get().is_none())
     }

@@ -96,6 +96,25 @@ fn a_failure_below_says_how_far_it_came() {
     assert_eq!(e.kind(), Kind::Unreadable { good: 800, first_bad: Some(1100) });
 }
 
+#[test]
+fn a_table_that_cannot_be_read_is_no_good_bytes() {
+    // A table of which the first half can be read, and it leads to zeros.
+    let file = HostFile { name: "h".into(), source: Arc::new(Broken(8192)) };
+    let table = Table::new("the table", file.clone(), 0, 1 << 17, Entry::Le64).unwrap();
+    struct Ones(Table);
+    impl BlockMap for Ones {
+        fn run_at(&self, offset: u64, _most: u64) -> Result<Run> {
+            match offset {
+                0..4096 => Ok(Run::new(4096 - offset, Place::Zero)),
+                _ => Ok(Run::new(4096, if self.0.get(0)? == 0 { Place::Zero } else { Place::Absent })),
+            }
+        }
+    }
+    let mapped = Mapped::new(Ones(table), file, 1 << 20, 4096);
+    let e = mapped.read_at(&mut [0; 9000], 1000).unwrap_err();
+    assert_eq!(e.kind(), Kind::Unreadable { good: 3096, first_bad: None });
+}
+
 /// Zeros, of which only some are no hole; counts reads.
 struct Sparse {
     len: u64,
@@ -164,6 +183,145 @@ fn tables_are_read_in_every_width() {
             assert_eq!((table.get(i).unwrap(), table.place(i)), (want, at as u64));
         }
         assert!(Table::new("t", file.clone(), 320_000, 1, entry).is_err());
+    }
+}
+
+#[test]
+fn an_entry_that_reaches_into_the_next_window_is_whole() {
+    // A table may begin anywhere: numbers of 32 bits from byte 2 on, over several windows.
+    let bytes: Vec<u8> = (0..100_000u32).flat_map(|i| (i * 7).to_le_bytes()).collect();
+    let file = host([&[1, 2][..], &bytes].concat());
+    let table = Table::new("t", file, 2, 100_000, Entry::Le32).unwrap();
+    for n in [0, 4094, 4095, 4096, 8191, 99_999] {
+        assert_eq!(table.get(n).unwrap(), n * 7);
+    }
+    let mut n = 0;
+    while n < 100_000 {
+        let (_, count) = table.run(n, u64::MAX, |first, i, value| value == first + i * 7).unwrap();
+        n += count;
+    }
+    assert_eq!(n, 100_000);
+    let mut sum = 0;
+    table
+        .each(&mut |n, count, value| {
+            assert!(count == 1 && value == n * 7);
+            sum += 1;
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(sum, 100_000);
+}
+
+/// Entries that are offsets; 1 says zeros.
+struct Offsets;
+
+impl Meaning for Offsets {
+    const FIRST: &'static str = "the first table";
+    const FURTHER: &'static str = "a table";
+
+    fn table(&self, _n: u64, entry: u64) -> Result<Place> {
+        self.block(0, entry)
+    }
+
+    fn block(&self, offset: u64, entry: u64) -> Result<Place> {
+        match entry {
+            0 => Ok(Place::Absent),
+            1 => Ok(Place::Zero),
+            at if at % 512 == 0 => Ok(Place::At(at)),
+            at => Err(Error::corrupt(format!("{offset} at {at}"))),
+        }
+    }
+}
+
+#[test]
+fn two_levels_of_tables_lead_to_blocks() {
+    // Four tables of 64 blocks of 512 bytes: the first two lie side by side, one is missing, one is all zeros.
+    let mut words = vec![512u64, 1024, 0, 1];
+    words.resize(64, 0);
+    // Of the first table blocks 3 and 4 lie together, of both blocks 60 to 67; 10 is zeros, 11 is broken.
+    let mut tables = vec![0u64; 128];
+    (tables[3], tables[4], tables[10], tables[11]) = (4096, 4608, 1, 77);
+    (60..68).for_each(|n| tables[n as usize] = 8192 + (n - 60) * 512);
+    words.extend(tables);
+    let mut bytes: Vec<u8> = words.iter().flat_map(|w| w.to_be_bytes()).collect();
+    bytes.resize(16384, 0);
+    let noise = Model::noise(16384, 9).bytes;
+    bytes[4096..].copy_from_slice(&noise[4096..]);
+    let file = host(bytes);
+    let levels = Levels {
+        tables: Tables::new(file.clone()),
+        at: 0,
+        entries: 4,
+        first: Entry::Be64,
+        further: Entry::Be64,
+        blocks: 64,
+        block: 512,
+        meaning: Offsets,
+    };
+    let run = |block: u64, inside: u64| levels.run_at(block * 512 + inside, u64::MAX / 2);
+    let is = |blocks: u64, inside: u64, place| Run::new(blocks * 512 - inside, place);
+    assert_eq!(run(0, 0).unwrap(), is(3, 0, Place::Absent));
+    assert_eq!(run(3, 100).unwrap(), is(2, 100, Place::At(4196)));
+    assert_eq!(run(10, 0).unwrap(), is(1, 0, Place::Zero));
+    let e = run(11, 7).unwrap_err();
+    assert_eq!((e.kind(), e.offset()), (Kind::Corrupt, Some(512 + 11 * 8)));
+    assert_eq!(run(60, 0).unwrap(), is(8, 0, Place::At(8192)));
+    assert_eq!(run(68, 0).unwrap(), is(60, 0, Place::Absent));
+    assert_eq!(run(130, 5).unwrap(), is(62, 5, Place::Absent));
+    assert_eq!(run(192, 0).unwrap(), is(64, 0, Place::Zero));
+    // Beyond the tables there is nothing, as far as anybody wants to know.
+    assert_eq!(run(300, 0).unwrap().place, Place::Absent);
+    // Nobody looks further than is wanted.
+    assert_eq!(levels.run_at(60 * 512, 600).unwrap(), is(2, 0, Place::At(8192)));
+    let mut model = vec![0; 200 * 512];
+    model[3 * 512..5 * 512].copy_from_slice(&noise[4096..5120]);
+    model[60 * 512..68 * 512].copy_from_slice(&noise[8192..12288]);
+    let mapped = Mapped::new(levels, file, 200 * 512, 512);
+    let mut read = vec![0; model.len()];
+    assert_eq!(mapped.read_at(&mut read, 0).unwrap_err().kind(), Kind::Corrupt);
+    for (from, to) in [(0, 11 * 512), (12 * 512, model.len()), (60 * 512 + 3, 67 * 512 + 1)] {
+        mapped.read_at(&mut read[from..to], from as u64).unwrap();
+        assert!(read[from..to] == model[from..to], "{from} to {to}");
+    }
+}
+
+/// Blocks of 4096 bytes, each stored as a length and a byte, `stored` telling fewer bytes than there are.
+struct Lengths {
+    stored: u64,
+}
+
+impl BlockMap for Lengths {
+    fn run_at(&self, offset: u64, _most: u64) -> Result<Run> {
+        let block = offset / 4096 * 4096;
+        let packed = Packed { at: offset / 4096 * 100, stored: self.stored, block, plain: 4096 };
+        Ok(Run::new(block + 4096 - offset, Place::Packed(packed)))
+    }
+
+    fn unpack(&self, _packed: &Packed, stored: &[u8], out: &mut [u8]) -> Result<Unpacked> {
+        match stored.get(99) {
+            Some(last) => out.fill(*last),
+            None => return Ok(Unpacked::Needs(100)),
+        }
+        Ok(Unpacked::Whole)
+    }
+}
+
+#[test]
+fn packed_blocks_are_read_together_and_as_long_as_they_are() {
+    let bytes: Vec<u8> = (0..50).flat_map(|n| [vec![0; 99], vec![n]].concat()).collect();
+    let plain: Vec<u8> = (0..50).flat_map(|n| vec![n; 4096]).collect();
+    for stored in [10, 100, 1000] {
+        let mapped = Mapped::new(Lengths { stored }, host(bytes.clone()), plain.len() as u64, 4096);
+        for (from, len) in [(0, plain.len()), (5000, 100), (4096, 4096), (4000, 9000), (190_000, 14_800)] {
+            let mut read = vec![0; len];
+            mapped.read_at(&mut read, from as u64).unwrap();
+            assert!(read == plain[from..from + len], "{stored}: {len} from {from}");
+        }
+        // The last one was cut off.
+        let short = bytes[..bytes.len() - 1].to_vec();
+        let mapped = Mapped::new(Lengths { stored }, host(short), plain.len() as u64, 4096);
+        let e = mapped.read_at(&mut vec![0; plain.len()], 0).unwrap_err();
+        assert_eq!((e.kind(), e.offset()), (Kind::Corrupt, Some(4900)));
     }
 }
 

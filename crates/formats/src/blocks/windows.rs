@@ -1,6 +1,7 @@
 //! Tables of a file, read in windows of which a bounded number is kept.
 
 use super::HostFile;
+use super::host::as_a_whole;
 use super::shelf::{Shelf, owner};
 use std::sync::Arc;
 use tintype_core::{Result, State};
@@ -137,7 +138,8 @@ impl Tables {
     }
 
     fn read(&self, bytes: &mut [u8], offset: u64) -> Result<()> {
-        self.file.source.read_at(bytes, offset).map_err(|e| e.at(offset).met_in(&self.file.name))
+        // How much of a table is there says nothing about the bytes of the disk.
+        self.file.source.read_at(bytes, offset).map_err(|e| as_a_whole(e).at(offset).met_in(&self.file.name))
     }
 }
 

@@ -1,17 +1,14 @@
 //! Checks the structure.
 
 use super::read::{ABSENT, parse};
-use crate::blocks::Findings;
+use crate::blocks::{Findings, share};
 use tintype_core::{Finding, OpenRequest, Result};
 
 pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
     let parsed = parse(request)?;
     let mut findings = Findings::new(&request.entry.name);
     let (extent, len) = (parsed.extent, parsed.len);
-    let touched = |n: u64| {
-        let from = n.saturating_mul(extent).min(len);
-        (from, extent.min(len - from))
-    };
+    let touched = |n: u64| share(n, extent, len);
     parsed.table.each(&mut |n, _, number| {
         // Of an extent, its bits have to be there; sectors without a bit need not.
         if number != ABSENT && parsed.place(number) >= parsed.host.source.len() {

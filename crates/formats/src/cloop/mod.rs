@@ -23,6 +23,7 @@ pub static FORMAT: Format = Format {
     probe,
     open: Some(read::open),
     check: Some(check::check),
+    sums: "the Adler-32 of every block",
     ..Format::NOTHING
 };
 

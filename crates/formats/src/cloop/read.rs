@@ -20,6 +20,7 @@ pub(super) struct Parsed {
     pub(super) blocks: u64,
     pub(super) table: Table,
     pub(super) host: HostFile,
+    coding: Coding,
 }
 
 pub(super) fn parse(request: &OpenRequest) -> Result<Parsed> {
@@ -47,7 +48,7 @@ pub(super) fn parse(request: &OpenRequest) -> Result<Parsed> {
     request.limits.allocate("a block", block).map_err(wrong)?;
     let host = HostFile::new(name, source);
     let table = Table::new("the list of offsets", host.clone(), OFFSETS, blocks + 1, Entry::Be64)?;
-    Ok(Parsed { block, blocks, table, host })
+    Ok(Parsed { block, blocks, table, host, coding: Coding::zlib(request.care) })
 }
 
 impl Parsed {
@@ -73,7 +74,7 @@ impl BlockMap for Parsed {
     }
 
     fn unpack(&self, _packed: &Packed, stored: &[u8], out: &mut [u8]) -> Result<Unpacked> {
-        Coding::Zlib.decode_all(stored, out)
+        self.coding.decode_all(stored, out)
     }
 }
 

@@ -49,6 +49,7 @@ pub static FORMAT: Format = Format {
     resume: Some(resume::resume),
     check: Some(check::check),
     losses: Some(plan::losses),
+    sums: "the Adler-32 of every chunk",
     ..Format::NOTHING
 };
 

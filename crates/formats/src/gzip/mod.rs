@@ -32,6 +32,7 @@ pub static FORMAT: Format = Format {
     create: Some(write::create),
     resume: Some(write::resume),
     check: Some(check::check),
+    sums: "the CRC-32 of every member",
     ..Format::NOTHING
 };
 

@@ -39,6 +39,7 @@ pub static FORMAT: Format = Format {
     open: Some(read::open),
     create: Some(write::create),
     check: Some(check::check),
+    sums: "the digest of the disk's file in the manifest",
     ..Format::NOTHING
 };
 

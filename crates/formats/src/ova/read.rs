@@ -33,10 +33,12 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
                 .manifest
                 .as_ref()
                 .is_some_and(|(_, text)| super::manifest::parse(text).0.iter().any(|line| line.name == file.href));
-            if listed && file.chunk.is_none() {
+            image.checksums = match image.checksums {
                 // The check compares the whole file with the manifest before this is relied on.
-                image.checksums = Checksums::Whole;
-            }
+                _ if listed && file.chunk.is_none() => Checksums::Whole,
+                Checksums::Structure | Checksums::Stored => Checksums::Structure,
+                _ => Checksums::None,
+            };
             image
         }
     };

@@ -2,11 +2,11 @@
 
 use super::envelope::Machine;
 use super::{manifest, tar};
-use crate::vmdk::{Stream, StreamWriter};
+use crate::vmdk::{Stream, StreamSink, StreamWriter};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tintype_codec::digest::{Algorithm, Digest, Hasher};
-use tintype_core::{CreateRequest, Encoder, Error, Feed, File, Options, Piece, Result, Seal, Sink, Written};
+use tintype_core::{CreateRequest, Error, File, Options, Result, Sink, Written};
 
 /// Archives are a multiple of this.
 const RECORD: u64 = 10 << 10;
@@ -65,11 +65,11 @@ impl Wanted {
     }
 }
 
-struct Writer {
+/// An archive as it is written.
+struct Archive {
     file: Arc<dyn File>,
     own: String,
     wanted: Wanted,
-    stream: StreamWriter,
     // Bytes that are kept free for the descriptor and for the manifest, and where the disk's header is.
     room: [u64; 2],
     header: u64,
@@ -97,25 +97,15 @@ pub(super) fn create(request: &CreateRequest) -> Result<Box<dyn Sink>> {
     let file = request.outlet.create(&request.name)?;
     let hasher = Some(Hasher::new(Algorithm::Sha256));
     let stream = stream.into_file(Arc::clone(&file), header + tar::BLOCK, hasher)?;
-    Ok(Box::new(Writer { file, own: request.name.clone(), wanted, stream, room, header }))
+    let archive = Archive { file, own: request.name.clone(), wanted, room, header };
+    Ok(StreamSink::boxed(stream, move |stream, len| archive.close(stream, len)))
 }
 
-impl Sink for Writer {
-    fn feed(&self) -> Feed {
-        self.stream.feed()
-    }
-
-    fn encoder(&self) -> Option<Box<dyn Encoder>> {
-        Some(self.stream.encoder())
-    }
-
-    fn put(&mut self, piece: Piece<'_>) -> Result<()> {
-        self.stream.put(piece)
-    }
-
-    fn finish(mut self: Box<Self>, seal: &Seal) -> Result<Written> {
-        let size = self.stream.finish(seal.len)?;
-        let (digest, populated) = self.stream.sums();
+impl Archive {
+    /// Finishes the disk of `len` bytes, and writes what lies around it.
+    fn close(self, mut stream: StreamWriter, len: u64) -> Result<Written> {
+        let size = stream.finish(len)?;
+        let (digest, populated) = stream.sums();
         let digest = digest.ok_or_else(|| Error::corrupt("the disk was written without its digest"))?;
         let mut envelope = self.wanted.envelope(size, populated).into_bytes();
         envelope.resize(self.room[0] as usize, b'\n');

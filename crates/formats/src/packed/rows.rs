@@ -18,6 +18,7 @@ const fn row(name: &'static str, title: &'static str, extensions: &'static [&'st
 pub static BZIP2: Format = Format {
     probe: |p| magic(p, Kind::Bzip2),
     open: Some(|request| open(request, Kind::Bzip2, 4)),
+    sums: "the CRC-32 of every block",
     ..row("bzip2", "raw in bzip2", &["bz2", "bz"])
 };
 
@@ -25,6 +26,7 @@ pub static BZIP2: Format = Format {
 pub static LZ4: Format = Format {
     probe: |p| magic(p, Kind::Lz4),
     open: Some(|request| open(request, Kind::Lz4, 4)),
+    sums: "the XXH32 of every frame or block",
     ..row("lz4", "raw in LZ4", &["lz4"])
 };
 
@@ -32,6 +34,7 @@ pub static LZ4: Format = Format {
 pub static LZOP: Format = Format {
     probe: |p| magic(p, Kind::Lzop),
     open: Some(|request| open(request, Kind::Lzop, 4)),
+    sums: "the checksum of every block",
     ..row("lzop", "raw in lzop", &["lzo"])
 };
 
@@ -39,6 +42,7 @@ pub static LZOP: Format = Format {
 pub static ZLIB: Format = Format {
     probe: |p| named(p, Kind::Zlib, &ZLIB),
     open: Some(|request| open(request, Kind::Zlib, 4)),
+    sums: "the Adler-32 of the stream",
     ..row("zlib", "raw in zlib", &["zz", "zlib"])
 };
 

@@ -3,7 +3,7 @@
 use super::bundle::descriptor_of;
 use super::layout::SECTOR;
 use super::{descriptor, read};
-use crate::blocks::Findings;
+use crate::blocks::{Findings, share};
 use std::sync::Arc;
 use tintype_core::{Finding, OpenRequest, Result, Source};
 
@@ -25,10 +25,7 @@ fn file(request: &OpenRequest, name: &str, source: &Arc<dyn Source>) -> Result<V
     let parsed = read::parse(name, source)?;
     let mut findings = Findings::new(name);
     let (cluster, len, table) = (parsed.cluster, parsed.len, &parsed.table);
-    let touched = |n: u64| {
-        let from = (n * cluster).min(len);
-        (from, cluster.min(len - from))
-    };
+    let touched = |n: u64| share(n, cluster, len);
     let table_end = table.place(parsed.header.bat_entries.get().into());
     let said = u64::from(parsed.header.data_offset.get()) * SECTOR;
     if said != 0 && said < table_end {

@@ -8,8 +8,6 @@ use zerocopy::{FromZeros, IntoBytes};
 
 /// Bytes of a cluster, as everybody writes them.
 const CLUSTER: u64 = 1 << 20;
-/// Entries that are written at once; those that a page of the space has.
-const ENTRIES: u64 = 4096;
 /// Heads and sectors of a track, as the others say.
 const GEOMETRY: (u32, u32) = (16, 32);
 
@@ -35,11 +33,10 @@ fn close(space: &Space, len: u64, base: u64) -> Result<Written> {
     let file = space.file();
     file.set_len(space.end())?;
     let entries = space.blocks();
-    for from in (0..entries).step_by(ENTRIES as usize).filter(|from| !space.is_bare(*from)) {
-        let to = (from + ENTRIES).min(entries);
+    for (page, _) in space.pages().filter(|(_, is_bare)| !is_bare) {
         let place = |n| space.slot(n).map_or(0, |slot| space.place(slot) / CLUSTER) as u32;
-        let table: Vec<U32> = (from..to).map(|n| U32::new(place(n))).collect();
-        file.write_at(table.as_bytes(), Header::LEN + from * 4)?;
+        let table: Vec<U32> = page.clone().map(|n| U32::new(place(n))).collect();
+        file.write_at(table.as_bytes(), Header::LEN + page.start * 4)?;
     }
     let sectors = len / SECTOR;
     let mut header = Header::new_zeroed();

@@ -1,13 +1,12 @@
 //! The header, and what entries of tables mean.
 
 use super::MAGIC;
-use crate::blocks::{Coding, Meaning, Packed, Place, Unpacked, be32, be64, holds, read};
+use crate::blocks::{Coding, Meaning, Packed, Place, Unpacked, backing_name, be32, be64, holds, read};
 use tintype_core::{Error, Result, Source};
 
 /// Bytes of the header.
 pub(super) const HEADER: usize = 48;
 const COMPRESSED: u64 = 1 << 63;
-const LONGEST_NAME: u32 = 1023;
 
 /// The header.
 pub(super) struct Header {
@@ -39,7 +38,10 @@ impl Header {
                 1 => true,
                 other => return Err(Error::unsupported(format!("clusters encrypted in way {other}")).at(36)),
             },
-            backing: name(file, be64(&fixed, 8), be32(&fixed, 16))?,
+            backing: match (be64(&fixed, 8), be32(&fixed, 16)) {
+                (0, _) | (_, 0) => None,
+                (at, len) => Some(backing_name(file, at, len)?),
+            },
             name: (be64(&fixed, 8), be32(&fixed, 16).into()),
         };
         if !(9..=16).contains(&header.cluster_bits) || !(6..=13).contains(&header.l2_bits) {
@@ -73,19 +75,6 @@ impl Header {
     pub(super) fn l1_entries(&self) -> u64 {
         self.size.div_ceil(self.span())
     }
-}
-
-fn name(file: &dyn Source, at: u64, len: u32) -> Result<Option<String>> {
-    if at == 0 || len == 0 {
-        return Ok(None);
-    }
-    if len > LONGEST_NAME {
-        return Err(Error::corrupt(format!("the name of the backing file has {len} bytes")).at(16));
-    }
-    let mut name = vec![0; len as usize];
-    read(file, "the name of the backing file", &mut name, at)?;
-    let text = String::from_utf8(name).map_err(|_| Error::unsupported("the name of the backing file is no UTF-8"));
-    text.map(Some)
 }
 
 /// What entries of the tables mean.

@@ -2,7 +2,7 @@
 //!
 //! The specification is `docs/interop/qcow2.rst` of QEMU.
 
-use crate::blocks::{Coding, Packed, Place, be32, be64, read};
+use crate::blocks::{Coding, Packed, Place, backing_name, be32, be64};
 use tintype_core::{Error, Result, Source};
 
 /// Bytes of a sector: lengths of disks are whole numbers of them.
@@ -16,8 +16,6 @@ pub(super) const CLUSTER_BITS: std::ops::RangeInclusive<u32> = 9..=21;
 pub(super) const HEADER_2: usize = 72;
 /// Bytes of the header of version 3 with the kind of compression.
 pub(super) const HEADER_3: usize = 112;
-/// Longest name of a backing file.
-pub(super) const LONGEST_NAME: u32 = 1023;
 
 // Incompatible features.
 pub(super) const DIRTY: u64 = 1;
@@ -108,8 +106,8 @@ impl Geometry {
         self.l2_entries() << self.cluster_bits
     }
 
-    /// The unit of allocation.
-    pub(super) fn grain(self) -> u64 {
+    /// The unit of allocation: a subcluster, or a whole cluster where there are none.
+    pub(super) fn subcluster(self) -> u64 {
         if self.extended { self.cluster() / SUBCLUSTERS } else { self.cluster() }
     }
 
@@ -273,14 +271,12 @@ impl Header {
             other => return Err(Error::unsupported(format!("clusters encrypted in way {other}")).at(32)),
         };
         if name_at != 0 {
-            if name_len > LONGEST_NAME
-                || name_at.checked_add(name_len.into()).is_none_or(|end| end > geometry.cluster())
-            {
+            if name_at.checked_add(name_len.into()).is_none_or(|end| end > geometry.cluster()) {
                 return Err(Error::corrupt("the name of the backing file lies outside the first cluster").at(8));
             }
-            let mut name = vec![0; name_len as usize];
-            read(source, "the name of the backing file", &mut name, name_at)?;
-            header.backing_file = (!name.is_empty()).then(|| text(&name, "backing file")).transpose()?;
+            if name_len > 0 {
+                header.backing_file = Some(backing_name(source, name_at, name_len)?);
+            }
         }
         header.sound()?;
         Ok(header)

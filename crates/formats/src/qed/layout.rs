@@ -1,6 +1,6 @@
 //! The header, and what entries of tables mean.
 
-use crate::blocks::{Meaning, Place, holds, read};
+use crate::blocks::{Meaning, Place, backing_name, holds, read};
 use std::ops::RangeInclusive;
 use tintype_core::{Error, Result, Source};
 
@@ -10,8 +10,6 @@ pub(super) const SECTOR: u64 = 512;
 pub(super) const MAGIC: [u8; 4] = *b"QED\0";
 /// Bytes of the header.
 pub(super) const HEADER: usize = 64;
-/// Longest name of a backing file, as in QEMU.
-pub(super) const LONGEST_NAME: u32 = 1023;
 /// Bytes of a cluster, a power of two.
 const CLUSTER: RangeInclusive<u64> = 4096..=64 << 20;
 /// Clusters of a table, a power of two.
@@ -99,12 +97,10 @@ impl Header {
 
     fn name(&self, file: &dyn Source, at: u32, len: u32) -> Result<String> {
         let end = u64::from(at) + u64::from(len);
-        if len == 0 || len > LONGEST_NAME || end > self.header.max(1) * self.cluster {
+        if len == 0 || end > self.header.max(1) * self.cluster {
             return Err(Error::corrupt("the name of the backing file lies outside the header").at(56));
         }
-        let mut name = vec![0; len as usize];
-        read(file, "the name of the backing file", &mut name, at.into())?;
-        String::from_utf8(name).map_err(|_| Error::unsupported("the name of the backing file is no UTF-8"))
+        backing_name(file, at.into(), len)
     }
 
     /// Entries of a table.

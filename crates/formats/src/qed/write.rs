@@ -7,8 +7,8 @@
 //! Workers take places for clusters from a counter and write there; whoever puts pieces in order writes down where they lie.
 //! The header comes last, so that nothing looks like an image before it is one.
 
-use super::layout::{Header, LONGEST_NAME, SECTOR, ZERO};
-use crate::blocks::{Grain, Judge, Known, blank_to, padded, padding};
+use super::layout::{Header, SECTOR, ZERO};
+use crate::blocks::{Content, Judge, Known, LONGEST_NAME, blank_to, padded, padding};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -136,7 +136,7 @@ impl InPlace {
     }
 
     /// What a cluster is.
-    fn look(&mut self, bytes: &[u8], offset: u64, known: &mut Known<'_>) -> Result<Grain> {
+    fn look(&mut self, bytes: &[u8], offset: u64, known: &mut Known<'_>) -> Result<Content> {
         let end = offset + bytes.len() as u64;
         let zero = known.zero(offset, end);
         // What follows in the last sector is zeros, whatever lies there below.
@@ -144,9 +144,9 @@ impl InPlace {
             self.last.clear();
             self.last.extend_from_slice(bytes);
             self.last.resize((self.places.size - offset) as usize, 0);
-            return self.judge.grain(&self.last, offset, zero);
+            return self.judge.content(&self.last, offset, zero);
         }
-        self.judge.grain(bytes, offset, zero)
+        self.judge.content(bytes, offset, zero)
     }
 }
 
@@ -154,24 +154,24 @@ impl Encoder for InPlace {
     fn encode(&mut self, plain: &[u8], offset: u64, marks: &[Extent], out: &mut Coded) -> Result<()> {
         let cluster = self.places.cluster as usize;
         let mut known = Known::new(marks);
-        let mut grains = Vec::with_capacity(plain.len().div_ceil(cluster));
+        let mut contents = Vec::with_capacity(plain.len().div_ceil(cluster));
         for (bytes, at) in plain.chunks(cluster).zip((offset..).step_by(cluster)) {
-            grains.push(self.look(bytes, at, &mut known)?);
+            contents.push(self.look(bytes, at, &mut known)?);
         }
-        let needed = grains.iter().filter(|grain| **grain == Grain::Data).count() as u64;
+        let needed = contents.iter().filter(|content| **content == Content::Data).count() as u64;
         let first = if needed > 0 { self.places.take(needed) } else { 0 };
         let mut host = first;
         // Neighbours of the disk are neighbours in the file as long as none between them is left out.
         let mut known = Known::new(marks);
         let mut write = Stretch { places: &self.places, plain, from: 0, to: 0, host: 0 };
-        for (i, grain) in grains.iter().enumerate() {
-            let entry = match grain {
-                Grain::Same => 0,
-                Grain::Zero => ZERO,
-                Grain::Data => host,
+        for (i, content) in contents.iter().enumerate() {
+            let entry = match content {
+                Content::Same => 0,
+                Content::Zero => ZERO,
+                Content::Data => host,
             };
             out.bytes.extend_from_slice(&entry.to_le_bytes());
-            if *grain != Grain::Data {
+            if *content != Content::Data {
                 continue;
             }
             let start = i * cluster;

@@ -2,7 +2,7 @@
 
 use super::layout::ZERO;
 use super::read::parse;
-use crate::blocks::Findings;
+use crate::blocks::{Findings, share};
 use tintype_core::{Finding, OpenRequest, Result};
 
 pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
@@ -12,10 +12,7 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
     let block = u64::from(header.block_size.get());
     let len = header.disk_size.get();
     let needed = len.div_ceil(block);
-    let touched = |n: u64| {
-        let from = (n * block).min(len);
-        (from, block.min(len - from))
-    };
+    let touched = |n: u64| share(n, block, len);
     if u64::from(header.offset_data.get()) < parsed.table.place(parsed.table.entries()) {
         findings.damage("the data begins inside the block map", 0x158);
     }

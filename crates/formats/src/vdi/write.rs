@@ -11,8 +11,6 @@ use zerocopy::little_endian::U32;
 const MAP: u64 = 0x200;
 /// The data begins at a multiple of this.
 const ALIGN: u64 = 1 << 20;
-/// Entries that are written at once; those that a page of the space has.
-const ENTRIES: u64 = 4096;
 
 pub(super) fn create(request: &CreateRequest) -> Result<Box<dyn Sink>> {
     let len = padded(request.known_len()?, SECTOR)?;
@@ -39,14 +37,10 @@ fn close(space: &Space, kind: Kind, len: u64, offset_data: u32) -> Result<Writte
     let file = space.file();
     file.set_len(space.end())?;
     let blocks = space.blocks();
-    for from in (0..blocks).step_by(ENTRIES as usize) {
-        let to = (from + ENTRIES).min(blocks);
-        let entries: Vec<U32> = match space.is_bare(from) {
-            true => vec![U32::new(ABSENT as u32); (to - from) as usize],
-            // Slots are fewer than 2^32: the space sees to that.
-            false => (from..to).map(|n| U32::new(space.slot(n).unwrap_or(ABSENT) as u32)).collect(),
-        };
-        file.write_at(entries.as_bytes(), MAP + from * 4)?;
+    for (page, _) in space.pages() {
+        // Slots are fewer than 2^32: the space sees to that.
+        let entries: Vec<U32> = page.clone().map(|n| U32::new(space.slot(n).unwrap_or(ABSENT) as u32)).collect();
+        file.write_at(entries.as_bytes(), MAP + page.start * 4)?;
     }
     let mut header = Header::new(kind, len);
     header.offset_blocks = U32::new(MAP as u32);

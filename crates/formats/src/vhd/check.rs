@@ -2,7 +2,7 @@
 
 use super::layout::{ABSENT, Header, SECTOR};
 use super::read::{lead, parse};
-use crate::blocks::Findings;
+use crate::blocks::{Findings, share};
 use tintype_core::{Finding, OpenRequest, Result};
 
 pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
@@ -27,10 +27,7 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
     };
     let block = u64::from(header.block_size.get());
     let lead = lead(block);
-    let touched = |n: u64| {
-        let from = (n * block).min(len);
-        (from, block.min(len - from))
-    };
+    let touched = |n: u64| share(n, block, len);
     let header_end = parsed.footer.data_offset.get() + Header::LEN;
     let table_end = table.place(u64::from(header.max_table_entries.get()));
     if table.place(0) < header_end && table_end > parsed.footer.data_offset.get() {

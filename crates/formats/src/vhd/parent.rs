@@ -2,8 +2,9 @@
 
 use super::layout::{Header, Locator};
 use super::read;
+use crate::blocks::{Candidate, parent};
 use crate::{uuid, windows_paths};
-use tintype_core::{Error, Image, Kind, OpenRequest, Result, Source};
+use tintype_core::{Image, OpenRequest, Result, Source};
 
 /// Most bytes of a path that are read.
 const LONGEST: u64 = 64 << 10;
@@ -11,31 +12,14 @@ const LONGEST: u64 = 64 << 10;
 /// Opens the parent: its name, its image, and its identifier has been compared. `Corrupt` where it is not to be found, or is another
 /// one; `Denied` where it lies where nobody may look.
 pub(super) fn open(request: &OpenRequest, source: &dyn Source, header: &Header) -> Result<(String, Image)> {
-    let mut tried: Vec<String> = Vec::new();
-    let mut denied = None;
-    for name in names(request, source, header) {
-        match read::open_known(&name, request) {
-            Ok((image, id)) if id == header.parent_unique_id => return Ok((name, image)),
-            Ok((_, id)) => {
-                let ids = (uuid::plain_text(&id), uuid::plain_text(&header.parent_unique_id));
-                tried.push(format!("{name} (it is another one, {}, not {})", ids.0, ids.1));
-            }
-            Err(e) if e.kind() == Kind::Denied => {
-                tried.push(format!("{name} ({})", e.what()));
-                denied.get_or_insert(e);
-            }
-            Err(e) if e.io_kind() == Some(std::io::ErrorKind::NotFound) => tried.push(name),
-            // It is there, and cannot be read: that is what is wrong.
-            Err(e) => return Err(e.in_path(&name)),
+    parent(request, names(request, source, header), |name| {
+        let (image, id) = read::open_known(name, request)?;
+        if id == header.parent_unique_id {
+            return Ok(Candidate::Parent(image));
         }
-    }
-    match denied {
-        Some(e) => Err(e),
-        None => {
-            let what = format!("the parent of this differencing disk is missing; looked for {}", tried.join(", "));
-            Err(Error::corrupt(what).in_path(&request.entry.name))
-        }
-    }
+        let ids = (uuid::plain_text(&id), uuid::plain_text(&header.parent_unique_id));
+        Ok(Candidate::Other(format!("it is another one, {}, not {}", ids.0, ids.1)))
+    })
 }
 
 /// The names it may have, the likeliest first.

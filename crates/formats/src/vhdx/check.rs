@@ -3,7 +3,7 @@
 use super::bat::{MAP_PRESENT, RESERVED, State, place};
 use super::layout::MIB;
 use super::read::{Parsed, parse, replayed};
-use crate::blocks::Findings;
+use crate::blocks::{Findings, share};
 use tintype_core::{Finding, OpenRequest, Result};
 
 pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
@@ -35,10 +35,7 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
         }
     }
     let len = metadata.len;
-    let touched = |i: u64| {
-        let from = (bat.block_of(i) * bat.block).min(len);
-        (from, bat.block.min(len - from))
-    };
+    let touched = |i: u64| share(bat.block_of(i), bat.block, len);
     let file = head.host.source.len();
     let mut end = areas.iter().map(|area| area.2).max().unwrap_or(MIB);
     bat.table.each(&mut |i, _, entry| {

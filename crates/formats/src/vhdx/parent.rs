@@ -2,8 +2,9 @@
 
 use super::metadata::Metadata;
 use super::read;
+use crate::blocks::{Candidate, parent};
 use crate::{uuid, windows_paths};
-use tintype_core::{Error, Image, Kind, OpenRequest, Result};
+use tintype_core::{Error, Image, OpenRequest, Result};
 
 /// Where paths are, the likeliest first: as the specification has it.
 const PATHS: [&str; 3] = ["relative_path", "volume_path", "absolute_win32_path"];
@@ -21,34 +22,17 @@ pub(super) fn open(request: &OpenRequest, metadata: &Metadata) -> Result<(String
         return Err(Error::corrupt("the way to the parent does not say which one it is").in_path(&request.entry.name));
     }
     let paths: Vec<String> = PATHS.into_iter().filter_map(|key| value(key).cloned()).collect();
-    let mut tried: Vec<String> = Vec::new();
-    let mut denied = None;
-    for name in windows_paths::names(request, &paths) {
-        match read::open_known(&name, request) {
-            Ok((_, parent)) if parent.logical != metadata.logical => {
-                let what =
-                    format!("its parent {name} has sectors of {} bytes, it has {}", parent.logical, metadata.logical);
-                return Err(Error::corrupt(what).in_path(&request.entry.name));
-            }
-            Ok((image, parent)) if linkages.contains(&parent.written) => return Ok((name, image)),
-            Ok((_, parent)) => {
-                let ids = (uuid::text(&parent.written), uuid::text(&linkages[0]));
-                tried.push(format!("{name} (it is another one, or was written to: {}, not {})", ids.0, ids.1));
-            }
-            Err(e) if e.kind() == Kind::Denied => {
-                tried.push(format!("{name} ({})", e.what()));
-                denied.get_or_insert(e);
-            }
-            Err(e) if e.io_kind() == Some(std::io::ErrorKind::NotFound) => tried.push(name),
-            // It is there, and cannot be read: that is what is wrong.
-            Err(e) => return Err(e.in_path(&name)),
+    parent(request, windows_paths::names(request, &paths), |name| {
+        let (image, parent) = read::open_known(name, request)?;
+        if parent.logical != metadata.logical {
+            let what =
+                format!("its parent {name} has sectors of {} bytes, it has {}", parent.logical, metadata.logical);
+            return Err(Error::corrupt(what).in_path(&request.entry.name));
         }
-    }
-    match denied {
-        Some(e) => Err(e),
-        None => {
-            let what = format!("the parent of this differencing disk is missing; looked for {}", tried.join(", "));
-            Err(Error::corrupt(what).in_path(&request.entry.name))
+        if linkages.contains(&parent.written) {
+            return Ok(Candidate::Parent(image));
         }
-    }
+        let ids = (uuid::text(&parent.written), uuid::text(&linkages[0]));
+        Ok(Candidate::Other(format!("it is another one, or was written to: {}, not {}", ids.0, ids.1)))
+    })
 }

@@ -17,8 +17,6 @@ const LOG: (u64, u64) = (MIB, MIB);
 const META: (u64, u64) = (2 * MIB, MIB);
 /// Where the block table begins.
 const BAT_AT: u64 = 3 * MIB;
-/// Blocks whose entries are written at once: those that a page of the space has.
-const BLOCKS: u64 = 4096;
 /// The state of a block that is there.
 const PRESENT: u64 = 6;
 /// Entries of a block table that a small file can well have.
@@ -91,14 +89,12 @@ fn close(space: &Space, plan: &Plan) -> Result<Written> {
     let file = space.file();
     file.set_len(space.end())?;
     let ratio = ratio(plan.block, plan.logical.into());
-    let blocks = space.blocks();
-    for from in (0..blocks).step_by(BLOCKS as usize).filter(|from| !space.is_bare(*from)) {
-        let to = (from + BLOCKS).min(blocks);
-        let first = from + from / ratio;
-        let last = (to - 1) + (to - 1) / ratio;
+    for (page, _) in space.pages().filter(|(_, is_bare)| !is_bare) {
+        let first = page.start + page.start / ratio;
+        let last = (page.end - 1) + (page.end - 1) / ratio;
         // What is left zero are blocks that are not there, and maps of sectors, which only differencing disks have.
         let mut table = vec![U64::new(0); (last - first + 1) as usize];
-        for n in from..to {
+        for n in page {
             if let Some(slot) = space.slot(n) {
                 table[(n + n / ratio - first) as usize] = U64::new(space.place(slot) | PRESENT);
             }

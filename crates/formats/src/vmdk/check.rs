@@ -17,7 +17,7 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
     let loaded = load(request)?;
     let mut findings = loaded.notes();
     for extent in sparse(&loaded.parts) {
-        let tables = tables(extent.file.clone(), extent.shape);
+        let tables = tables(extent.file.clone(), extent.shape, request.care);
         let mut checking = Checking { extent, tables, request, findings: Findings::new(&extent.file.name) };
         let done = checking.directories().and_then(|()| checking.grains());
         done.map_err(|e| e.met_in(&extent.file.name))?;
@@ -119,7 +119,7 @@ impl Checking<'_> {
     /// Where grains lie: inside the file, behind the tables, and no two in one place.
     fn grains(&mut self) -> Result<()> {
         let shape = self.extent.shape;
-        let tables = tables(self.extent.file.clone(), shape);
+        let tables = tables(self.extent.file.clone(), shape, self.request.care);
         let mut count = 0u64;
         runs(&tables, self.request, &mut |offset, run| {
             let run = match run {

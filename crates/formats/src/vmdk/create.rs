@@ -226,7 +226,7 @@ pub(super) fn create(request: &CreateRequest) -> Result<Box<dyn Sink>> {
             // What is wrong with the request is to be known before there is a file.
             let stream = Stream::new(request)?;
             let writer = stream.into_file(request.outlet.create(&request.name)?, 0, None)?;
-            Ok(Box::new(super::write::single::Single::new(writer, request.name.clone())))
+            Ok(super::write::stream::StreamSink::alone(writer, request.name.clone()))
         }
     }
 }

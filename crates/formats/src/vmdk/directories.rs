@@ -3,7 +3,7 @@
 use super::layout::Shape;
 use super::sparse::{Entries, tables};
 use crate::blocks::{HostFile, Levels, Meaning, Place};
-use tintype_core::{Finding, Result};
+use tintype_core::{Care, Finding, Result};
 
 /// What is wrong with a directory, and the number of the entry where it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,8 @@ pub(super) struct Faults {
 
 /// Looks at every entry of both directories. A table that one of them does not know and the other one does is a fault of the one.
 pub(super) fn faults(file: &HostFile, shape: &Shape) -> Result<Faults> {
-    let tables = tables(file.clone(), *shape);
+    // Nothing is unpacked here.
+    let tables = tables(file.clone(), *shape, Care::Read);
     let mut found = Faults { first: None, copy: None };
     let mut i = 0;
     while i < shape.tables() && (found.first.is_none() || (found.copy.is_none() && shape.copy.is_some())) {

@@ -5,7 +5,7 @@ use super::sparse::tables;
 use crate::blocks::{HostFile, Mapped, Straight, Zeros};
 use std::sync::Arc;
 use tintype_core::layers::{Concat, Slice};
-use tintype_core::{Detail, Error, Extent, Facts, Result, Source};
+use tintype_core::{Care, Detail, Error, Extent, Facts, Result, Source};
 
 /// One extent.
 pub(super) struct Part {
@@ -31,7 +31,7 @@ pub(super) struct Sparse {
 
 impl Part {
     /// The bytes of the extent, which begins at `start` of the disk, on top of `parent`, if the disk has one.
-    fn source(&self, start: u64, parent: Option<&Arc<dyn Source>>) -> Result<Arc<dyn Source>> {
+    fn source(&self, start: u64, parent: Option<&Arc<dyn Source>>, care: Care) -> Result<Arc<dyn Source>> {
         let source: Arc<dyn Source> = match &self.body {
             Body::Zero => Arc::new(Zeros(self.len)),
             Body::Flat { file, offset } => {
@@ -42,7 +42,7 @@ impl Part {
                     let len = shape.len.min(parent.len() - start);
                     Slice::new(Arc::clone(parent), start, len).map(|slice| Arc::new(slice) as Arc<dyn Source>)
                 });
-                let mapped = Mapped::new(tables(file.clone(), *shape), file.clone(), shape.len, shape.grain);
+                let mapped = Mapped::new(tables(file.clone(), *shape, care), file.clone(), shape.len, shape.grain);
                 Arc::new(mapped.standing_on(below.transpose()?))
             }
         };
@@ -62,11 +62,17 @@ pub(super) struct Disk {
 
 impl Disk {
     /// The disk of these extents, which follow one another and have at least `len` bytes.
-    pub(super) fn new(parts: &[Part], len: u64, parent: Option<&Arc<dyn Source>>, facts: Facts) -> Result<Self> {
+    pub(super) fn new(
+        parts: &[Part],
+        len: u64,
+        parent: Option<&Arc<dyn Source>>,
+        facts: Facts,
+        care: Care,
+    ) -> Result<Self> {
         let mut start = 0;
         let mut list = Vec::new();
         for part in parts {
-            list.push(part.source(start, parent)?);
+            list.push(part.source(start, parent, care)?);
             start += part.len;
         }
         if start < len {

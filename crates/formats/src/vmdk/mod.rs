@@ -26,6 +26,7 @@ use tintype_core::{Caps, Format, OptionSpec, Probe, State, States};
 
 pub(crate) use create::Stream;
 pub(crate) use stream::StreamWriter;
+pub(crate) use write::stream::StreamSink;
 
 /// Bytes of a grain that we write.
 pub(crate) const GRAIN: u64 = 64 << 10;
@@ -69,6 +70,7 @@ pub static FORMAT: Format = Format {
     open: Some(read::open),
     create: Some(create::create),
     check: Some(check::check),
+    sums: "the Adler-32 of every grain that is stored",
     ..Format::NOTHING
 };
 

@@ -22,11 +22,14 @@ pub(super) struct Loaded {
 
 pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     let Loaded { descriptor, disk, parts, files, warnings, damage, parent } = load(request)?;
-    let packed = sparse(&parts).any(|s| s.shape.packing() != Packing::Plain);
+    let is_packed = |part: &Part| matches!(&part.body, Body::Sparse(s) if s.shape.packing() != Packing::Plain);
+    let packed = parts.iter().any(is_packed);
+    let summed = packed && parts.iter().all(is_packed) && parent.is_none();
     let variant = if descriptor.create_type.is_empty() { "unnamed" } else { &descriptor.create_type };
     let mut image = Image::new(variant, Arc::new(disk), files);
     image.compression = if packed { "zlib".into() } else { String::new() };
-    image.checksums = Checksums::Structure;
+    // Packed grains are streams of zlib, with the Adler-32 of what is in them.
+    image.checksums = if summed { Checksums::Stored } else { Checksums::Structure };
     image.warnings = warnings;
     image.damage = damage;
     if let Some((name, below)) = &parent {
@@ -263,7 +266,8 @@ impl Loading<'_> {
         let facts = facts(&descriptor, &parts, below.as_ref().map(|(name, _)| &name[..]));
         Ok(Loaded {
             descriptor,
-            disk: Disk::new(&parts, len, below.as_ref().map(|(_, disk)| disk), facts).map_err(|e| e.in_path(own))?,
+            disk: Disk::new(&parts, len, below.as_ref().map(|(_, disk)| disk), facts, request.care)
+                .map_err(|e| e.in_path(own))?,
             parts,
             files,
             warnings,

@@ -2,7 +2,7 @@
 
 use super::layout::{GrainMarker, Packing, SECTOR, Shape};
 use crate::blocks::{Coding, Entry, HostFile, Levels, Meaning, Packed, Place, Tables, Unpacked};
-use tintype_core::{Error, Result};
+use tintype_core::{Care, Error, Result};
 use zerocopy::FromBytes;
 
 /// The entries of one extent.
@@ -10,10 +10,11 @@ pub(super) struct Entries {
     pub(super) shape: Shape,
     /// Bytes of its file.
     len: u64,
+    coding: Coding,
 }
 
 /// The tables of the extent of this shape in `file`. Reads nothing.
-pub(super) fn tables(file: HostFile, shape: Shape) -> Levels<Entries> {
+pub(super) fn tables(file: HostFile, shape: Shape, care: Care) -> Levels<Entries> {
     let entry = shape.entry();
     Levels {
         at: shape.directory,
@@ -22,7 +23,7 @@ pub(super) fn tables(file: HostFile, shape: Shape) -> Levels<Entries> {
         further: entry,
         blocks: shape.entries,
         block: shape.grain,
-        meaning: Entries { shape, len: file.source.len() },
+        meaning: Entries { shape, len: file.source.len(), coding: Coding::zlib(care) },
         tables: Tables::new(file),
     }
 }
@@ -86,7 +87,7 @@ impl Meaning for Entries {
             return Err(Error::corrupt(format!("a compressed grain of {size} bytes, more than deflate can need")));
         }
         let Some(zlib) = stored.get(head as usize..end as usize) else { return Ok(Unpacked::Needs(end)) };
-        let written = Coding::Zlib.decode(zlib, out)?;
+        let written = self.coding.decode(zlib, out)?;
         let len = self.shape.grain_len(packed.block / self.shape.grain);
         if (written as u64) < len {
             return Err(Error::corrupt(format!("a compressed grain holds {written} bytes, not {len}")));

@@ -1,8 +1,8 @@
 //! What all writers have in common, and the writers themselves.
 
 pub(super) mod flat;
-pub(super) mod single;
 pub(super) mod sparse;
+pub(super) mod stream;
 
 use tintype_core::{Extent, State};
 

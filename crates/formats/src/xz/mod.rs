@@ -20,6 +20,7 @@ pub static FORMAT: Format = Format {
     probe,
     open: Some(read::open),
     check: Some(read::check),
+    sums: "the check of every block",
     ..Format::NOTHING
 };
 

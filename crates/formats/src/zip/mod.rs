@@ -20,6 +20,7 @@ pub static FORMAT: Format = Format {
     caps: Caps { states: States::of(&[State::Data]), ..Caps::NOTHING },
     probe,
     open: Some(read::open),
+    sums: "the CRC-32 of the file in it",
     ..Format::NOTHING
 };
 

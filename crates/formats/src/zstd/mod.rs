@@ -33,6 +33,7 @@ pub static FORMAT: Format = Format {
     create: Some(write::create),
     resume: Some(write::resume),
     check: Some(check::check),
+    sums: "the XXH64 of every frame",
     ..Format::NOTHING
 };
 

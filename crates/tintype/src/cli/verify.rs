@@ -6,7 +6,7 @@ use crate::output::{Output, Status};
 use std::sync::Arc;
 use tintype_core::{Care, Result};
 use tintype_engine::open::Inputs;
-use tintype_engine::verify::{Request, Verified, run as verify};
+use tintype_engine::verify::{Proved, Request, Verified, run as verify};
 
 /// Options of `verify`.
 #[derive(clap::Args)]
@@ -15,6 +15,9 @@ Examples:
   tintype verify case17.E01                        structure, checksums and stored digests
   tintype verify disk.img                          against the digests in disk.img.report.json
   tintype verify case17.E01 --against /dev/sdb     byte by byte against a drive
+
+The formats of virtual disks keep books of where every byte lies, but no checksums of the bytes: then the last line says that
+only the structure is sound (in JSON: \"proved\": \"structure\"); --against proves the bytes.
 
 Exit status 1 means: damage, or a digest that does not match.")]
 pub struct Args {
@@ -46,7 +49,7 @@ pub fn run(args: &Args, context: &Context<'_>) -> Result<Status> {
     let watch = Arc::clone(&context.watch) as _;
     let verified = verify(&Request { image: &image, against: against.as_ref(), digests, watch })?;
     Output::new(context.common, context.stdout).result(&verified, &text(&verified))?;
-    Ok(if verified.verified { Status::Done } else { Status::Found })
+    Ok(if verified.sound { Status::Done } else { Status::Found })
 }
 
 fn text(v: &Verified) -> String {
@@ -81,9 +84,13 @@ fn text(v: &Verified) -> String {
     if bad > 0 {
         out.push_str(&format!("  {bad} bytes were not readable when the image was made\n"));
     }
-    out.push_str(&match v.verified {
-        true => format!("verified by {}\n", v.proof.join(", ")),
-        false => "NOT VERIFIED\n".to_owned(),
+    out.push_str(&match (v.proved, &v.proof[..]) {
+        (Proved::Bytes, proof) => format!("verified by {}\n", proof.join(", ")),
+        (Proved::Structure, [_, sums @ ..]) if !sums.is_empty() => {
+            format!("the structure is sound, and so is {}; nothing proves that no more was stored\n", sums.join(", "))
+        }
+        (Proved::Structure, _) => "the structure is sound; nothing proves the bytes\n".to_owned(),
+        (Proved::Nothing, _) => "NOT VERIFIED\n".to_owned(),
     });
     out
 }

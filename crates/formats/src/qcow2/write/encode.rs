@@ -2,7 +2,7 @@
 
 use super::super::layout::{COPIED, Geometry, SUBCLUSTERS, ZERO};
 use super::plan::{Area, Zeros};
-use crate::blocks::{Grain, Judge, Known};
+use crate::blocks::{Content, Judge, Known};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tintype_core::{Coded, CodedChunk, Encoder, Extent, File, Result, Source, State};
@@ -29,10 +29,10 @@ impl Target {
 }
 
 impl Target {
-    /// What becomes of a grain in this version of the format.
-    fn told(&self, grain: Grain) -> Grain {
+    /// What becomes of a piece in this version of the format.
+    fn told(&self, content: Content) -> Content {
         // The second version has no way to say it.
-        if grain == Grain::Zero && self.version < 3 { Grain::Data } else { grain }
+        if content == Content::Zero && self.version < 3 { Content::Data } else { content }
     }
 }
 
@@ -51,19 +51,19 @@ impl InPlace {
 
     fn look(&mut self, plain: &[u8], offset: u64, marks: &[Extent]) -> Result<()> {
         let geometry = self.target.geometry;
-        let (cluster, grain) = (geometry.cluster() as usize, geometry.grain() as usize);
+        let (cluster, subcluster) = (geometry.cluster() as usize, geometry.subcluster() as usize);
         let mut known = Known::new(marks);
         self.masks.clear();
         for (i, bytes) in plain.chunks(cluster).enumerate() {
             let start = offset + (i * cluster) as u64;
             let mut mask = (0, 0);
-            for (j, bytes) in bytes.chunks(grain).enumerate() {
-                let at = start + (j * grain) as u64;
-                let grain = self.judge.grain(bytes, at, known.zero(at, at + bytes.len() as u64))?;
-                match self.target.told(grain) {
-                    Grain::Same => {}
-                    Grain::Zero => mask.1 |= 1 << j,
-                    Grain::Data => mask.0 |= 1 << j,
+            for (j, bytes) in bytes.chunks(subcluster).enumerate() {
+                let at = start + (j * subcluster) as u64;
+                let content = self.judge.content(bytes, at, known.zero(at, at + bytes.len() as u64))?;
+                match self.target.told(content) {
+                    Content::Same => {}
+                    Content::Zero => mask.1 |= 1 << j,
+                    Content::Data => mask.0 |= 1 << j,
                 }
             }
             self.masks.push(mask);
@@ -84,14 +84,14 @@ impl Encoder for InPlace {
     fn encode(&mut self, plain: &[u8], offset: u64, marks: &[Extent], out: &mut Coded) -> Result<()> {
         self.look(plain, offset, marks)?;
         let geometry = self.target.geometry;
-        let (cluster, grain) = (geometry.cluster(), geometry.grain());
+        let (cluster, subcluster) = (geometry.cluster(), geometry.subcluster());
         let needed = self.masks.iter().filter(|(data, _)| *data != 0).count() as u64;
         let mut own = match self.target.area {
             None if needed > 0 => self.target.take(needed),
             _ => 0,
         };
         let mut stretch: Option<Stretch> = None;
-        let all = u32::MAX >> (32 - (cluster / grain).min(SUBCLUSTERS) as u32);
+        let all = u32::MAX >> (32 - (cluster / subcluster).min(SUBCLUSTERS) as u32);
         for (i, (data, zeros)) in self.masks.iter().enumerate() {
             let start = i * cluster as usize;
             let host = match self.target.area {
@@ -113,9 +113,11 @@ impl Encoder for InPlace {
                 _ => *data,
             };
             for j in (0..SUBCLUSTERS as usize).filter(|j| written >> j & 1 != 0) {
-                let from = start + j * grain as usize;
-                let to = (from + grain as usize).min(plain.len());
-                let Some(host) = host.map(|host| host + (j as u64) * grain).filter(|_| from < to) else { continue };
+                let from = start + j * subcluster as usize;
+                let to = (from + subcluster as usize).min(plain.len());
+                let Some(host) = host.map(|host| host + (j as u64) * subcluster).filter(|_| from < to) else {
+                    continue;
+                };
                 match &mut stretch {
                     Some(s) if s.to == from && s.host + (from - s.from) as u64 == host => s.to = to,
                     other => {
@@ -194,7 +196,7 @@ impl Encoder for Compressing {
         let mut known = Known::new(marks);
         for (i, mut bytes) in plain.chunks(cluster).enumerate() {
             let at = offset + (i * cluster) as u64;
-            let grain = self.judge.grain(bytes, at, known.zero(at, at + bytes.len() as u64))?;
+            let content = self.judge.content(bytes, at, known.zero(at, at + bytes.len() as u64))?;
             if bytes.len() < cluster {
                 // The last cluster is compressed whole, with zeros behind the end of the disk.
                 self.last.clear();
@@ -202,11 +204,11 @@ impl Encoder for Compressing {
                 self.last.resize(cluster, 0);
                 bytes = &self.last;
             }
-            let (kind, len) = match self.target.told(grain) {
-                Grain::Same => (Kind::Same, 0),
-                Grain::Zero => (Kind::Zero, 0),
-                Grain::Data if tintype_codec::looks_incompressible(bytes) => (Kind::Plain, 0),
-                Grain::Data => match self.pack.pack(bytes, cluster - 1, &mut out.bytes)? {
+            let (kind, len) = match self.target.told(content) {
+                Content::Same => (Kind::Same, 0),
+                Content::Zero => (Kind::Zero, 0),
+                Content::Data if tintype_codec::looks_incompressible(bytes) => (Kind::Plain, 0),
+                Content::Data => match self.pack.pack(bytes, cluster - 1, &mut out.bytes)? {
                     Some(len) => (Kind::Packed, len),
                     None => (Kind::Plain, 0),
                 },

@@ -1,12 +1,12 @@
 //! The header.
 
-use super::super::layout::Codec;
 use super::super::layout::{
-    BACKING_FORMAT, COMPRESSION, DATA_FILE, DATA_FILE_NAME, EXACT_LEN, EXTENDED_L2, FEATURES, HEADER_2, HEADER_3, LAZY,
-    LONGEST_NAME, MAGIC, RAW_DATA,
+    BACKING_FORMAT, COMPRESSION, Codec, DATA_FILE, DATA_FILE_NAME, EXACT_LEN, EXTENDED_L2, FEATURES, HEADER_2,
+    HEADER_3, LAZY, MAGIC, RAW_DATA,
 };
 use super::plan::Plan;
 use super::references::Table;
+use crate::blocks::LONGEST_NAME;
 use tintype_core::{Error, Result};
 
 /// What QEMU calls a format that is called otherwise here.

@@ -197,7 +197,7 @@ impl Sink for Writer {
         Feed {
             chunk: geometry.cluster() as u32,
             carries: super::super::FORMAT.caps.states,
-            zeros: if self.plan.packing.is_some() { geometry.cluster() } else { geometry.grain() } as u32,
+            zeros: if self.plan.packing.is_some() { geometry.cluster() } else { geometry.subcluster() } as u32,
             digests: Vec::new(),
         }
     }

@@ -1,10 +1,10 @@
 //! Packed blocks: what is stored is read for several at once, and what was unpacked is kept for those who read it bit by bit.
 
-use super::mapped::as_a_whole;
+use super::coding::Tools;
+use super::host::as_a_whole;
 use super::shelf::{Key, Shelf};
 use super::{BlockMap, HostFile, Packed, Unpacked};
-use std::sync::{Arc, Mutex, PoisonError};
-use tintype_codec::{deflate, zstd};
+use std::sync::Arc;
 use tintype_core::{Error, Result};
 
 /// The unpacked blocks of all images.
@@ -13,67 +13,6 @@ static BLOCKS: Shelf<Arc<[u8]>> = Shelf::new(16 << 20);
 const STRETCH: u64 = 4 << 20;
 /// Longest gap between two blocks that is read with them.
 const GAP: u64 = 64 << 10;
-
-/// Tools that take a while to make, lent to one thread at a time.
-pub(crate) struct Tools<T>(Mutex<Vec<T>>);
-
-impl<T> Tools<T> {
-    pub(crate) const fn new() -> Self {
-        Tools(Mutex::new(Vec::new()))
-    }
-
-    /// One that lay idle, or a new one.
-    fn take(&self, make: impl FnOnce() -> Result<T>) -> Result<T> {
-        let idle = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(make, Ok)
-    }
-
-    fn put(&self, tool: T) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(tool);
-    }
-}
-
-static ZLIB: Tools<deflate::Decompressor> = Tools::new();
-static ZSTD: Tools<zstd::Decompressor> = Tools::new();
-
-/// How blocks are packed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Coding {
-    /// Bare deflate.
-    Deflate,
-    /// Deflate with a header and a checksum.
-    Zlib,
-    /// A frame of zstd.
-    Zstd,
-}
-
-impl Coding {
-    /// Decodes what stands at the start of `stored` into `out`: the bytes that it had. `Corrupt` if it has more.
-    pub(crate) fn decode(self, stored: &[u8], out: &mut [u8]) -> Result<usize> {
-        let broken = |e: tintype_codec::Error| Error::corrupt("a compressed block cannot be unpacked").because(e);
-        if self == Coding::Zstd {
-            let mut decoder = ZSTD.take(|| zstd::Decompressor::new().map_err(broken))?;
-            let written = decoder.first_frame(stored, out);
-            ZSTD.put(decoder);
-            return written.map_err(broken);
-        }
-        let mut decoder = ZLIB.take(|| Ok(deflate::Decompressor::new()))?;
-        let progress = match self {
-            Coding::Deflate => decoder.raw(stored, out),
-            _ => decoder.zlib(stored, out),
-        };
-        ZLIB.put(decoder);
-        Ok(progress.map_err(broken)?.written)
-    }
-
-    /// Decodes what stands at the start of `stored` into `out`, which it has to fill.
-    pub(crate) fn decode_all(self, stored: &[u8], out: &mut [u8]) -> Result<Unpacked> {
-        match self.decode(stored, out)? {
-            written if written == out.len() => Ok(Unpacked::Whole),
-            written => Err(Error::corrupt(format!("a compressed block has {written} bytes, not {}", out.len()))),
-        }
-    }
-}
 
 /// Bytes of a file, from `start` on.
 pub(super) struct Stretch<'a> {
