@@ -3,8 +3,8 @@
 use super::manifest::{self, Line};
 use super::package::Package;
 use super::read;
-use std::collections::BTreeSet;
-use tintype_codec::digest::Hasher;
+use std::collections::{BTreeMap, BTreeSet};
+use tintype_codec::digest::{Digest, Hasher};
 use tintype_core::{Error, Event, Finding, Kind, OpenRequest, Result, Source};
 
 /// Bytes that are hashed at a time.
@@ -23,8 +23,10 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
             for file in package.envelope.files.iter().filter(|f| f.chunk.is_none() && !known.contains(&f.href[..])) {
                 findings.push(Finding::warning(format!("the manifest does not know {}", file.href)));
             }
+            // However often it is named, a file is read once for each algorithm.
+            let mut digests = BTreeMap::new();
             for line in &lines {
-                findings.extend(compare(&package, line)?);
+                findings.extend(compare(&package, line, &mut digests)?);
             }
         }
     }
@@ -39,9 +41,23 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
+/// Digests that were computed, by file and algorithm.
+type Digests = BTreeMap<(String, &'static str), Digest>;
+
 /// Whether a file is the one that the manifest means.
-fn compare(package: &Package, line: &Line) -> Result<Option<Finding>> {
+fn compare(package: &Package, line: &Line, digests: &mut Digests) -> Result<Option<Finding>> {
     let request = &package.request;
+    let differs = |computed: &Digest| {
+        (*computed != line.digest).then(|| {
+            let what = format!("{} is not the file that the manifest means: its {} differs", line.name, line.algorithm);
+            Finding::damage(what).in_file(line.name.clone(), 0)
+        })
+    };
+    let plain: Vec<&str> = line.name.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    let key = (plain.join("/"), line.algorithm.name());
+    if let Some(computed) = digests.get(&key) {
+        return Ok(differs(computed));
+    }
     let source = match request.open_beside(&line.name) {
         Ok(source) => source,
         Err(e) if matches!(e.kind(), Kind::Io | Kind::Denied) => {
@@ -54,13 +70,13 @@ fn compare(package: &Package, line: &Line) -> Result<Option<Finding>> {
     request.watch.event(&Event::Begin { title, total: Some(source.len()) });
     let computed = hash(&*source, line, request);
     request.watch.event(&Event::End);
-    Ok((computed? != line.digest).then(|| {
-        let what = format!("{} is not the file that the manifest means: its {} differs", line.name, line.algorithm);
-        Finding::damage(what).in_file(line.name.clone(), 0)
-    }))
+    let computed = computed?;
+    let found = differs(&computed);
+    digests.insert(key, computed);
+    Ok(found)
 }
 
-fn hash(source: &dyn Source, line: &Line, request: &OpenRequest) -> Result<tintype_codec::digest::Digest> {
+fn hash(source: &dyn Source, line: &Line, request: &OpenRequest) -> Result<Digest> {
     let mut hasher = Hasher::new(line.algorithm);
     let mut buf = vec![0; STEP];
     let mut at = 0;

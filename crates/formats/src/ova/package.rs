@@ -72,9 +72,6 @@ impl Package {
         let name = request.entry.name.clone();
         let text = text(&**request.entry.source()?, LONGEST).map_err(|e| e.in_path(&name))?;
         let envelope = Envelope::parse(&text).map_err(|e| e.in_path(&name))?;
-        if envelope.files.len() as u64 > u64::from(request.limits.files) {
-            return Err(Error::limit(format!("more than {} files", request.limits.files)).in_path(name));
-        }
         let stem = name.rsplit_once('.').map_or(&name[..], |(stem, _)| stem);
         let beside = format!("{stem}.mf");
         let manifest = match request.opener.open(&beside) {
