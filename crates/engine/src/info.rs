@@ -218,7 +218,7 @@ pub fn run(opened: &Opened, listing: Listing) -> Result<Info> {
     let stored = (opened.medium == crate::open::Medium::File).then(|| taken(&opened.image.files));
     let most = match opened.medium {
         crate::open::Medium::Drive => u64::MAX,
-        _ => lookups(taken(&opened.image.all_files())),
+        _ => lookups(opened.stored()),
     };
     let Walk { totals, list, bad, warnings: found } = Walk::over(&**source, most, listing);
     let mut warnings = opened.image.notes();
