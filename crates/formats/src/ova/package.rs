@@ -116,7 +116,7 @@ impl Package {
                     first.get_or_insert(request);
                 }
                 let first = first.ok_or_else(|| Error::corrupt("a file in pieces, of which there is none"))?;
-                let entry = Entry::bytes(self.request.beside(&file.href)?, Arc::new(Concat::new(pieces)?));
+                let entry = Entry::bytes(self.request.beneath(&file.href)?, Arc::new(Concat::new(pieces)?));
                 OpenRequest { entry, ..first }
             }
         };

@@ -63,7 +63,7 @@ fn files(package: &Package, own: &str, disk: Vec<String>) -> Result<Vec<String>>
     files.extend(package.manifest.iter().map(|(name, _)| name.clone()));
     files.extend(disk);
     for file in package.envelope.files.iter().filter(|f| f.chunk.is_none()) {
-        let name = package.request.beside(&file.href)?;
+        let name = package.request.beneath(&file.href)?;
         if !files.contains(&name) {
             files.push(name);
         }
