@@ -168,17 +168,16 @@ impl OpenRequest {
     /// Names come out of files that nobody vouches for: `Denied` for what is no path at all. What may be reached is the opener's
     /// business. A colon is a letter like any other, as for QEMU: `a:b.data` is a file.
     pub fn beside(&self, name: &str) -> Result<String> {
-        // `./a:b` is how a name with a colon is said where it could be taken for a protocol.
-        let path = name.strip_prefix("./").map_or(name, |rest| rest.trim_start_matches('/'));
-        if path.is_empty() || path.contains('\0') {
+        if name.contains('\0') || name.split('/').all(|part| matches!(part, "" | ".")) {
             return Err(self.no_path(name));
         }
         let found = match self.entry.name.rsplit_once('/') {
-            Some((folder, _)) if !path.starts_with('/') => format!("{folder}/{path}"),
-            _ => path.to_owned(),
+            Some((folder, _)) if !name.starts_with('/') => format!("{folder}/{name}"),
+            _ => name.to_owned(),
         };
         // So that one file has one name, by which a loop is known.
-        Ok(found.split('/').filter(|part| *part != ".").collect::<Vec<_>>().join("/"))
+        let parts: Vec<_> = found.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        Ok(format!("{}{}", if found.starts_with('/') { "/" } else { "" }, parts.join("/")))
     }
 
     /// The same for the image that this one stands on and calls `name`. Here `json:`, `nbd:` and `ssh://` are protocols, as for QEMU,
@@ -469,7 +468,9 @@ mod tests {
             assert_eq!(request.beside(name).unwrap(), path);
             assert_eq!(request.beneath(name).unwrap(), path);
         }
-        for name in ["", "./", "a\0b"] {
+        outlet.insert("top", vec![1]);
+        assert_eq!(open_request(&outlet, "top").beside("././/base").unwrap(), "base", "what is relative stays so");
+        for name in ["", "./", "/", "a\0b"] {
             assert_eq!(request.beside(name).unwrap_err().kind(), Kind::Denied, "{name}");
             assert_eq!(request.beneath(name).unwrap_err().kind(), Kind::Denied, "{name}");
         }
