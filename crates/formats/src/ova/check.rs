@@ -19,31 +19,49 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
             let (lines, wrong) = manifest::parse(text);
             let what = |line: &String| format!("a line of the manifest cannot be understood: {line:?}");
             findings.extend(wrong.iter().map(|line| Finding::warning(what(line)).in_file(name.clone(), 0)));
-            let known: BTreeSet<&str> = lines.iter().map(|l| &l.name[..]).collect();
-            for file in package.envelope.files.iter().filter(|f| f.chunk.is_none() && !known.contains(&f.href[..])) {
-                findings.push(Finding::warning(format!("the manifest does not know {}", file.href)));
-            }
+            findings.extend(package.unlisted().into_iter().map(unknown));
             for line in &lines {
                 findings.extend(compare(&package, line)?);
             }
         }
     }
     let mut seen = BTreeSet::new();
-    for disk in &package.envelope.disks {
-        let Some(file) = package.file_of(disk)?.filter(|f| seen.insert(f.href.clone())) else { continue };
-        let (format, _, inside) = package.disk(file)?;
-        if let Some(check) = format.check {
-            findings.extend(check(&inside)?);
+    for (i, disk) in package.envelope.disks.iter().enumerate() {
+        let Some(file) = package.file_of(disk)? else { continue };
+        let opened = package.disk(disk, file)?;
+        // What opening tells of the first disk is known.
+        if i > 0 {
+            findings.extend(opened.image.warnings.iter().map(Finding::warning));
+            findings.extend(opened.image.damage.iter().cloned());
+        }
+        if !seen.insert(file.href.clone()) {
+            continue;
+        }
+        if package.manifest.is_some() {
+            findings.extend(package.unlisted_of(&opened).into_iter().map(unknown));
+        }
+        if let Some(check) = opened.format.check {
+            findings.extend(check(&opened.request)?);
+        }
+    }
+    // A file in pieces that is no disk is opened by nobody else.
+    for file in package.envelope.files.iter().filter(|f| !seen.contains(&f.href)) {
+        if let Some(Err(e)) = file.chunk.map(|chunk| package.pieces(file, chunk)) {
+            findings.push(Finding::damage(e.to_string()));
         }
     }
     Ok(findings)
 }
 
+fn unknown(name: String) -> Finding {
+    Finding::warning(format!("the manifest does not know {name}"))
+}
+
 /// Whether a file is the one that the manifest means.
 fn compare(package: &Package, line: &Line) -> Result<Option<Finding>> {
     let request = &package.request;
-    let source = match request.open_beside(&line.name) {
-        Ok(source) => source,
+    let source = match package.spelled(&line.name, "") {
+        Ok((_, source)) => source,
         Err(e) if matches!(e.kind(), Kind::Io | Kind::Denied) => {
             let what = format!("the manifest has a digest of {}, which is not there", line.name);
             return Ok(Some(Finding::damage(what)));
