@@ -1,7 +1,9 @@
 //! The files of a machine, in an archive or beside its descriptor.
 
+use super::announced::{self, announced};
 use super::envelope::{Disk, Envelope, File, LONGEST};
 use super::manifest;
+use super::names::{plain, unescaped};
 use super::tar::{self, Member};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -160,7 +162,8 @@ impl Package {
         let names = self.request.opener.list().unwrap_or_default();
         match names.into_iter().find(|name| number(name).is_some_and(|n| n > list.len())) {
             Some(name) => {
-                Err(Error::corrupt(format!("is a piece, but the piece {base}.{:09} is missing", list.len())).in_path(name))
+                Err(Error::corrupt(format!("is a piece, but the piece {base}.{:09} is missing", list.len()))
+                    .in_path(name))
             }
             None => Ok(Pieces { base, list }),
         }
@@ -183,7 +186,7 @@ impl Package {
             }
         };
         let stored = request.entry.source()?.len();
-        let mut inside = Inside { request, stored, files, warnings: Vec::new(), damage: Vec::new() };
+        let mut inside = Inside { request, files, warnings: Vec::new(), damage: Vec::new() };
         if file.gzip {
             let image = crate::open(&inside.request, Some(&crate::gzip::FORMAT))?.1;
             inside.request.entry = Entry::bytes(inside.request.entry.name.clone(), image.disk);
@@ -199,7 +202,7 @@ impl Package {
 
     /// Opens what is in the file of a disk as that disk.
     pub(super) fn disk(&self, disk: &Disk, file: &File) -> Result<Opened> {
-        let Inside { request, files, warnings, damage, .. } = self.inside(file)?;
+        let Inside { request, files, warnings, damage } = self.inside(file)?;
         let (format, mut image) = match announced(disk) {
             Some(format) => crate::open(&request, Some(format))?,
             None => {
@@ -208,7 +211,7 @@ impl Package {
                     let what = "a machine inside a machine is no disk";
                     return Err(Error::unsupported(what).in_path(&request.entry.name));
                 }
-                if PACKED.iter().any(|packed| std::ptr::eq(*packed, found)) {
+                if announced::is_packed(found) {
                     let what = format!(
                         "begins like {}, but the descriptor does not say that it is packed: a disk may begin so by chance, and it is \
                          not unpacked",
@@ -267,7 +270,8 @@ impl Package {
                     continue;
                 }
             };
-            let not = names.into_iter().filter(|(line, name)| !is_listed(name) && !(is_listed(line) && means(line, name)));
+            let not =
+                names.into_iter().filter(|(line, name)| !is_listed(name) && !(is_listed(line) && means(line, name)));
             unlisted.extend(not.map(|(_, name)| name));
         }
         unlisted
@@ -299,8 +303,6 @@ impl Pieces {
 /// What is in a file.
 pub(super) struct Inside {
     request: OpenRequest,
-    /// Bytes of the file as it is kept.
-    stored: u64,
     /// The file or its pieces, as the opener knows them.
     files: Vec<String>,
     warnings: Vec<String>,
@@ -317,67 +319,8 @@ pub(super) struct Opened {
     pub(super) files: Vec<String>,
 }
 
-/// What is never unpacked unless the descriptor says that it is packed.
-static PACKED: &[&Format] = &[
-    &crate::gzip::FORMAT,
-    &crate::zstd::FORMAT,
-    &crate::xz::FORMAT,
-    &crate::packed::BZIP2,
-    &crate::packed::LZ4,
-    &crate::packed::LZOP,
-    &crate::packed::LZMA,
-    &crate::packed::ZLIB,
-    &crate::zip::FORMAT,
-];
-
-/// The format that the descriptor says a disk has; none where that is no word that we know.
-fn announced(disk: &Disk) -> Option<&'static Format> {
-    // oVirt and virt-v2v say the same of all disks in `format`, and what they are in an attribute of their own.
-    match &disk.volume.to_ascii_lowercase()[..] {
-        "raw" => return Some(&crate::raw::FORMAT),
-        "cow" => return Some(&crate::qcow2::FORMAT),
-        _ => {}
-    }
-    let uri = disk.format.to_ascii_lowercase();
-    let has = |word: &str| uri.split(|c: char| !c.is_ascii_alphanumeric()).any(|w| w == word);
-    if has("vmdk") {
-        Some(&crate::vmdk::FORMAT)
-    } else if has("vhdx") {
-        Some(&crate::vhdx::FORMAT)
-    // The specification by its name, and the link by which VirtualBox names it.
-    } else if has("vhd") || has("vhdspec") || uri.ends_with("go.microsoft.com/fwlink/?linkid=137171") {
-        Some(&crate::vhd::FORMAT)
-    } else if has("qcow2") {
-        Some(&crate::qcow2::FORMAT)
-    } else if has("raw") || uri.ends_with("wikipedia.org/wiki/byte") {
-        Some(&crate::raw::FORMAT)
-    } else {
-        None
-    }
-}
-
 fn is_missing(error: &Error) -> bool {
     error.io_kind() == Some(std::io::ErrorKind::NotFound)
-}
-
-/// A name without the folder that it is in anyway.
-pub(super) fn plain(mut name: &str) -> &str {
-    while let Some(rest) = name.strip_prefix("./") {
-        name = rest.trim_start_matches('/');
-    }
-    name
-}
-
-/// A name with the escapes of a URI resolved; none where it has none or they are no text.
-fn unescaped(name: &str) -> Option<String> {
-    let (first, rest) = name.split_once('%')?;
-    let mut bytes = first.as_bytes().to_vec();
-    for part in rest.split('%') {
-        let hex = part.get(..2).filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))?;
-        bytes.push(u8::from_str_radix(hex, 16).ok()?);
-        bytes.extend_from_slice(&part.as_bytes()[2..]);
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// The manifest, whose name may be in other letters; none if there is none.

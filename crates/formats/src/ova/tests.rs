@@ -2,7 +2,7 @@ use super::*;
 use std::sync::Arc;
 use tintype_codec::digest::{Algorithm, digest};
 use tintype_core::testing::{MemoryOutlet, Model, check_writer, open_bytes, open_request};
-use tintype_core::{Checksums, Create, Error, Image, Kind, Limits, Open, Opener, Result, Severity, Source};
+use tintype_core::{Backing, Checksums, Create, Error, Image, Kind, Limits, Open, Opener, Result, Severity, Source};
 
 fn machine(len: usize) -> Vec<u8> {
     let model = Model::mixed(len, &[State::Data, State::Zero], 512, len as u64);
@@ -216,6 +216,27 @@ fn disks_that_stand_on_others_are_refused() {
 }
 
 #[test]
+fn a_disk_that_names_what_it_stands_on_is_read() {
+    let (base, model) = (Model::noise(65536, 11).bytes, Model::noise(65536, 12));
+    let format = &crate::qcow2::FORMAT;
+    let (_, outlet) = check_writer(format.create.unwrap(), format.open.unwrap(), "top.qcow2", &model, |request| {
+        request.outlet.create("base.raw").unwrap().write_at(&base, 0).unwrap();
+        let source: Arc<dyn Source> = Arc::new(tintype_core::testing::Bytes(base.clone()));
+        let (name, variant) = ("base.raw".to_owned(), String::new());
+        request.backing = Some(Backing { name, format: "raw", variant, source, fields: Default::default() });
+    });
+    let files = "<File id='a' href='base.raw'/><File id='b' href='top.qcow2'/>";
+    let disks = format!(
+        "<Disk diskId='b' fileRef='b' parentRef='a' format='http://example.org/qcow2'/>\
+         <Disk diskId='a' fileRef='a' format='{RAW}'/>"
+    );
+    let machine = folder(files, &disks, &[("base.raw", &base), ("top.qcow2", &outlet.bytes("top.qcow2").unwrap())]);
+    let image = open(&machine).unwrap();
+    assert_eq!((bytes(&*image.disk), image.chain.len()), (model.bytes, 1));
+    assert_eq!(bytes(&*(image.parts[0].open)().unwrap()), bytes(&*image.disk));
+}
+
+#[test]
 fn sparse_files_of_pax_are_refused() {
     let records = b"22 GNU.sparse.major=1\n";
     let mut attributes = tar::header("x", records.len() as u64, 0).unwrap();
@@ -236,8 +257,7 @@ fn sparse_files_of_pax_are_refused() {
 fn a_manifest_proves_only_what_it_lists() {
     let disk = Model::noise(1536, 4).bytes;
     let files = "<File id='a' href='a'/><File id='b' href='b' chunkSize='1024'/>";
-    let disks =
-        format!("<Disk diskId='a' fileRef='a' format='{RAW}'/><Disk diskId='b' fileRef='b' format='{RAW}'/>");
+    let disks = format!("<Disk diskId='a' fileRef='a' format='{RAW}'/><Disk diskId='b' fileRef='b' format='{RAW}'/>");
     let (first, last) = disk.split_at(1024);
     let outlet = folder(files, &disks, &[("a", &disk), ("b.000000000", first), ("b.000000001", last)]);
     let lines = [line("a", &disk), line("b.000000000", first), line("b.000000001", last)];
