@@ -35,6 +35,8 @@ pub struct GuestDrive {
     pub bus: Bus,
     /// The file that holds its bytes.
     pub file: PathBuf,
+    /// QEMU's name of the format of that file; of anything but `raw` only reads go to it, at full speed, and all succeed.
+    pub format: &'static str,
     /// Its serial number, by which it is found.
     pub serial: &'static str,
     /// Bytes in a sector.
@@ -48,7 +50,7 @@ pub struct GuestDrive {
 impl GuestDrive {
     /// A drive of 512-byte sectors that is well.
     pub fn new(bus: Bus, file: &Path, serial: &'static str) -> Self {
-        GuestDrive { bus, file: file.to_owned(), serial, sector: 512, bad: Vec::new(), rate: 0 }
+        GuestDrive { bus, file: file.to_owned(), format: "raw", serial, sector: 512, bad: Vec::new(), rate: 0 }
     }
 
     fn node(&self) -> String {
@@ -57,6 +59,10 @@ impl GuestDrive {
 
     /// What makes the bytes of it.
     fn block_words(&self) -> Vec<String> {
+        if self.format != "raw" {
+            let (file, node) = (self.file.display(), self.node());
+            return vec!["-drive".into(), format!("if=none,id={node},file={file},format={},readonly=on", self.format)];
+        }
         let file = json!({"driver": "file", "filename": self.file, "node-name": format!("file-{}", self.serial)});
         let error = |s: &u64| json!({"event": "none", "iotype": "read", "errno": 5, "sector": s, "once": false});
         let errors: Vec<Value> = self.bad.iter().map(error).collect();

@@ -147,6 +147,20 @@ impl Invocation {
         self.start().wait()
     }
 
+    /// Runs it to its end, or kills it after so many seconds: then it has no exit status.
+    #[track_caller]
+    pub fn within(self, seconds: u64) -> Run {
+        let mut running = self.start();
+        let ended = Deadline::after(seconds).poll(|| {
+            running.note_peak();
+            running.ended()
+        });
+        if ended.is_none() {
+            running.kill();
+        }
+        running.wait()
+    }
+
     /// Runs it to its end, and panics unless it exits with `status`.
     #[track_caller]
     pub fn exits(self, status: i32) -> Run {

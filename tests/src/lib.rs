@@ -9,6 +9,7 @@
 mod bytes;
 mod deadline;
 mod drive;
+mod forge;
 mod guest;
 mod invocation;
 mod loop_device;
@@ -23,6 +24,7 @@ mod suite;
 pub use bytes::{assert_same, first_difference, read, runs_that_differ};
 pub use deadline::Deadline;
 pub use drive::{Behaviour, Drive};
+pub use forge::{Forged, Order, crc32c};
 pub use guest::{Bus, Guest, GuestDrive, Said};
 pub use invocation::{Invocation, Run, Running, ours, tintype_binary, tool};
 pub use loop_device::LoopDevice;

@@ -78,7 +78,7 @@ pub fn our_verdict(image: &Path) -> (Verdict, Value) {
         return (Verdict::Refused, Value::Null);
     }
     let json = run.json();
-    let found = json["findings"].as_array().expect("a list");
+    let Some(found) = json["findings"].as_array() else { return (Verdict::Refused, json) };
     let verdict = match run.code() {
         Some(1) => Verdict::Damaged,
         _ if found.iter().any(|f| f["what"].as_str().is_some_and(|f| f.contains("lost to the file"))) => Verdict::Leaks,

@@ -1,12 +1,16 @@
 //! Sizes past every edge of 31 and 32 bits. Everything here is sparse; it takes time all the same.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
+use tintype_core::Format;
 use tintype_tests::{Need::*, Scratch, ours, read, tool};
 
 tintype_tests::topic! {
     twenty_tebibytes_of_nothing_take_seconds: [Long],
+    sixteen_tebibytes_go_through_every_disk: [Tool("qemu-img"), Tool("qemu-io")],
+    sixteen_tebibytes_go_between_any_two: [Long, Tool("qemu-img"), Tool("qemu-io")],
     e01_past_two_tebibytes: [Long, Tool("ewfinfo"), Tool("ewfexport")],
     e01_segments_past_four_gibibytes: [Long, Tool("ewfverify"), Tool("ewfexport")],
     killed_a_hundred_times: [Long, Tool("ewfverify")],
@@ -56,6 +60,74 @@ fn twenty_tebibytes_of_nothing_take_seconds() {
         assert!(at(&disk, place, 65_536) == at(&back, place, 65_536), "at {place}");
     }
     ours(&[&"compare", &disk, &back]).ok();
+}
+
+/// Those formats of virtual disks that take 16 TiB.
+const DISKS: [&str; 8] = ["vmdk", "vhdx", "vdi", "parallels", "simg", "qed", "ova", "qcow2"];
+
+fn disks() -> impl Iterator<Item = &'static Format> {
+    DISKS.into_iter().filter_map(|name| tintype_formats::by_name(name).ok()).filter(|f| f.create.is_some())
+}
+
+/// A disk of 16 TiB with a few MiB at every edge, made by QEMU.
+fn nearly_empty(scratch: &Scratch) -> PathBuf {
+    let base = scratch.join("base.qcow2");
+    tool("qemu-img", &[&"create", &"-q", &"-f", &"qcow2", &base, &"16T"]).ok();
+    let places =
+        ["0 64k", "2147483136 1M", "4294966784 70000", "2199023254528 1M", "8796093022208 512", "17592185978880 64k"];
+    let mut run = tool("qemu-io", &[&"-f", &"qcow2"]);
+    for (i, place) in places.iter().enumerate() {
+        run = run.args(["-c", &format!("write -P {} {place}", i + 1)]);
+    }
+    assert!(!run.arg(&base).ok().out().contains("failed"));
+    base
+}
+
+/// Converts it, which takes seconds and little memory; checks the books of what it has become.
+fn quickly(from: &Path, to: &Path, format: &Format) {
+    let began = Instant::now();
+    let run = ours(&[&"convert", &from, &to, &"--to", &format.name, &"--hash", &"none", &"-q"]).ok();
+    let took = began.elapsed();
+    assert!(took.as_secs() < 60, "{}: {took:?}", format.name);
+    assert!(run.peak < 256 << 20, "{}: {} MiB", format.name, run.peak >> 20);
+    assert!(std::fs::metadata(to).unwrap().blocks() * 512 < 200 << 20, "{} holds holes", format.name);
+    ours(&[&"verify", &to, &"-q"]).ok();
+}
+
+fn sixteen_tebibytes_go_through_every_disk() {
+    let scratch = Scratch::new();
+    let base = nearly_empty(&scratch);
+    let mut last = base.clone();
+    for format in disks() {
+        let next = scratch.join(format!("d.{}", format.extensions[0]));
+        quickly(&last, &next, format);
+        if last != base {
+            std::fs::remove_file(&last).unwrap();
+        }
+        last = next;
+    }
+    ours(&[&"compare", &base, &last]).ok();
+    tool("qemu-img", &[&"compare", &"-f", &"qcow2", &"-F", &"qcow2", &base, &last]).ok();
+    // What holds no more than 2,040 GiB says so, before anything is made.
+    let vhd = scratch.join("d.vhd");
+    let run = ours(&[&"convert", &last, &vhd, &"--hash", &"none"]).run().exited_any(&[2, 3]);
+    assert!(run.stderr.contains("2,040 GiB") && !vhd.exists(), "{run}");
+}
+
+fn sixteen_tebibytes_go_between_any_two() {
+    let scratch = Scratch::new();
+    let base = nearly_empty(&scratch);
+    for a in disks() {
+        let first = scratch.join(format!("a.{}", a.extensions[0]));
+        quickly(&base, &first, a);
+        for b in disks() {
+            let second = scratch.join(format!("b.{}", b.extensions[0]));
+            quickly(&first, &second, b);
+            ours(&[&"compare", &base, &second]).ok();
+            std::fs::remove_file(second).unwrap();
+        }
+        std::fs::remove_file(first).unwrap();
+    }
 }
 
 struct Rooted(Option<tintype_tests::Mount>);

@@ -6,11 +6,13 @@
 use std::process::ExitCode;
 
 mod again;
+mod attached;
 mod cli;
 mod clone;
 mod faults;
 mod files;
 mod guest;
+mod hostile;
 mod image;
 mod interop_blocks;
 mod interop_ewf;
@@ -21,6 +23,7 @@ mod large;
 mod map;
 mod matrix;
 mod memory;
+mod outside;
 mod qcow;
 mod qcow2;
 mod qed;
@@ -37,11 +40,13 @@ mod verify;
 fn main() -> ExitCode {
     let topics = [
         again::topic,
+        attached::topic,
         cli::topic,
         clone::topic,
         faults::topic,
         files::topic,
         guest::topic,
+        hostile::topic,
         image::topic,
         interop_blocks::topic,
         interop_ewf::topic,
@@ -52,6 +57,7 @@ fn main() -> ExitCode {
         map::topic,
         matrix::topic,
         memory::topic,
+        outside::topic,
         qcow::topic,
         qcow2::topic,
         qed::topic,

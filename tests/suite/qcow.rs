@@ -20,8 +20,21 @@ tintype_tests::topic! {
 /// Whole clusters, a part of one, and more than an L2 table.
 const SIZES: [usize; 4] = [1 << 20, 12_345 * 512, 512, (3 << 20) + 1536];
 
+/// Plain and compressed; QEMU compresses no part of a cluster.
+fn ways(len: usize) -> &'static [&'static [&'static str]] {
+    if len.is_multiple_of(4096) { &[&[], &["-c"]] } else { &[&[]] }
+}
+
 fn make(raw: &Path, image: &Path, words: &[&str]) {
-    tool("qemu-img", &[&"convert", &"-q", &"-f", &"raw", &"-O", &"qcow"]).args(words).arg(raw).arg(image).ok();
+    let _ = std::fs::remove_file(image);
+    let run =
+        tool("qemu-img", &[&"convert", &"-q", &"-f", &"raw", &"-O", &"qcow"]).args(words).arg(raw).arg(image).run();
+    if words == ["-c"] {
+        // It fails without a word after the last cluster (7.2): what it wrote is all there, it says itself.
+        qemu_img(&[&"compare", &"-q", &"-f", &"raw", &"-F", &"qcow", &raw, &image]);
+    } else {
+        assert_eq!(run.code(), Some(0), "{run}");
+    }
 }
 
 fn decoded(scratch: &Scratch, image: &Path, words: &[&str]) -> PathBuf {
@@ -32,7 +45,7 @@ fn decoded(scratch: &Scratch, image: &Path, words: &[&str]) -> PathBuf {
 
 fn every_image_qemu_makes() {
     for len in SIZES {
-        for words in [&[][..], &["-c"]] {
+        for words in ways(len) {
             for layout in [Layout::Full, Layout::Sparse] {
                 let scratch = Scratch::new();
                 let (raw, bytes) = sample_file(&scratch, "disk.raw", len, len as u64, layout);
@@ -115,36 +128,22 @@ fn libqcow_reads_the_same() {
     let read_by_both = |scratch: &Scratch, image: &Path, raw: &Path, how: &str| {
         let theirs = scratch.join("theirs.raw");
         tool(python().to_str().unwrap(), &[&"-c", &LIBQCOW, &image, &theirs]).ok();
-        assert_eq!(read(&theirs), read(raw), "libqcow: {how}");
+        assert!(read(&theirs) == read(raw), "libqcow: {how}");
         assert_same(&theirs, decoded(scratch, image, &[]));
     };
     for len in [1 << 20, 12_345 * 512] {
         let scratch = Scratch::new();
         let (raw, _) = sample_file(&scratch, "disk.raw", len, len as u64, Layout::Sparse);
-        for words in [&[][..], &["-c"]] {
+        for words in ways(len) {
             let image = scratch.join("d.qcow");
             make(&raw, &image, words);
             read_by_both(&scratch, &image, &raw, &format!("version 1 {words:?}"));
         }
-        for (options, compression) in [("", "none"), ("", "zlib"), ("cluster_size=4KiB", "zlib"), ("compat=v2", "fast")]
-        {
+        // Of compressed clusters of version 2 it reads other bytes (20260703), also of those that QEMU made.
+        for options in ["cluster_size=64KiB", "cluster_size=4KiB", "compat=v2"] {
             let image = scratch.join("d.qcow2");
-            let mut run = ours(&[
-                &"convert",
-                &raw,
-                &image,
-                &"--compression",
-                &compression,
-                &"--hash",
-                &"none",
-                &"-q",
-                &"--force",
-            ]);
-            if !options.is_empty() {
-                run = run.args(["--option", options]);
-            }
-            run.ok();
-            read_by_both(&scratch, &image, &raw, &format!("ours, {options} {compression}"));
+            ours(&[&"convert", &raw, &image, &"--option", &options, &"--hash", &"none", &"-q", &"--force"]).ok();
+            read_by_both(&scratch, &image, &raw, &format!("ours, {options}"));
         }
     }
 }
@@ -198,11 +197,14 @@ fn sweep(words: &[&str], len: usize) -> Sweep {
 
 fn damage_ends_in_an_error_or_in_what_was_there() {
     for words in [&[][..], &["-c"], &["aes"]] {
-        let sweep = sweep(words, 300_032);
+        let sweep = sweep(words, 74 << 12);
         for seen in sweep.cuts(509) {
-            assert!(seen.is_told() && seen.wrong.is_none(), "{words:?} {seen:?}");
+            assert!(seen.wrong.is_none() && seen.len.is_none(), "{words:?} {seen:?}");
         }
         let seen = sweep.flips(sweep.places(499));
-        println!("{words:?} {:?}", sweep.silent(&seen));
+        // There is nothing in the file that could tell that the length, the sizes of tables, the encryption or the place of the first
+        // table are others. An entry that leads elsewhere mostly leads to where something is, and else nobody can tell.
+        let elsewhere = sweep.silent(&seen).iter().filter(|damage| !(24..48).contains(&damage.at())).count();
+        assert!(elsewhere * 50 < seen.len(), "{words:?}: {elsewhere} of {}", seen.len());
     }
 }

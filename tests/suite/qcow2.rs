@@ -17,7 +17,6 @@ tintype_tests::topic! {
     bitmaps: [Tool("qemu-img"), Tool("qemu-io")],
     encrypted_images: [Tool("qemu-img")],
     damage_is_judged_as_qemu_judges_it: [Tool("qemu-img"), Tool("qemu-io")],
-    a_machine_that_writes_is_told: [Tool("qemu-img"), Tool("qemu-io")],
     huge_and_nearly_empty: [Tool("qemu-img")],
     hostile_headers_are_refused_by_name: [Tool("qemu-img")],
     a_compressed_stream_needs_4_kib: [Tool("qemu-img"), Tool("python3")],
@@ -489,37 +488,6 @@ fn damage_is_judged_as_qemu_judges_it() {
     }
     let count = |verdict| seen.iter().filter(|v| **v == verdict).count();
     assert!(count(Verdict::Good) > 0 && count(Verdict::Damaged) > 50 && count(Verdict::Leaks) > 5, "{seen:?}");
-}
-
-fn a_machine_that_writes_is_told() {
-    let scratch = Scratch::new();
-    let image = scratch.join("d.qcow2");
-    qemu_img(&[&"create", &"-q", &"-f", &"qcow2", &image, &"1M"]);
-    let told = |image: &Path| {
-        let info = ours(&[&"info", &image, &"--json", &"-q"]).ok().json();
-        info["warnings"].to_string().contains("virtual machine")
-    };
-    assert!(!told(&image));
-    for (words, expected) in [(&["-f", "qcow2"][..], true), (&["-r", "-f", "qcow2"], false)] {
-        use std::io::{BufRead, BufReader, Write};
-        let mut child = std::process::Command::new("qemu-io")
-            .args(words)
-            .arg(&image)
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
-        // Its answer says that the image is open.
-        writeln!(stdin, "length").unwrap();
-        let mut line = String::new();
-        lines.read_line(&mut line).unwrap();
-        assert_eq!(told(&image), expected, "{words:?}");
-        drop(stdin);
-        child.wait().unwrap();
-    }
-    assert!(!told(&image));
 }
 
 fn huge_and_nearly_empty() {

@@ -22,17 +22,16 @@ tintype_tests::topic! {
 const SIZES: [usize; 4] = [4 << 20, (3 << 20) + 1536, 12_345 * 512, 512];
 
 /// Bytes of a cluster and clusters of a table; none: what the program takes by itself.
-const KINDS: [Option<(u64, u64)>; 10] = [
+const KINDS: [Option<(u64, u64)>; 9] = [
     None,
-    Some((4096, 1)),
+    Some((4096, 2)),
     Some((4096, 16)),
-    Some((8192, 2)),
+    Some((8192, 4)),
     Some((16384, 8)),
-    Some((65536, 1)),
-    Some((1 << 20, 4)),
-    Some((2 << 20, 16)),
-    Some((8 << 20, 2)),
-    Some((64 << 20, 1)),
+    Some((65536, 2)),
+    Some((1 << 20, 16)),
+    Some((2 << 20, 8)),
+    Some((4 << 20, 2)),
 ];
 
 fn decoded(scratch: &Scratch, image: &Path) -> std::path::PathBuf {
@@ -119,7 +118,7 @@ fn odd_lengths_are_padded() {
 
 fn chains_qemu_makes() {
     for (below, kind) in
-        [("raw", "cluster_size=4k,table_size=1"), ("qcow2", "cluster_size=64k"), ("qed", "cluster_size=1M")]
+        [("raw", "cluster_size=4k,table_size=2"), ("qcow2", "cluster_size=64k"), ("qed", "cluster_size=1M")]
     {
         let scratch = Scratch::new();
         let (raw, _) = sample_file(&scratch, "disk.raw", (2 << 20) + 512, 61, Layout::Full);
@@ -185,7 +184,7 @@ fn an_image_that_was_not_closed_is_told() {
     let scratch = Scratch::new();
     let (raw, _) = sample_file(&scratch, "disk.raw", 3 << 20, 81, Layout::Sparse);
     let image = scratch.join("d.qed");
-    write(&raw, &image, Some((4096, 1)), &[]);
+    write(&raw, &image, Some((4096, 2)), &[]);
     // It takes a place for a cluster, and is killed before it has put its books in order.
     let run =
         tool("qemu-io", &[&"-f", &"qed", &"-c", &"write -P 1 1000k 200k", &"-c", &"flush", &"-c", &"abort", &image]);
@@ -207,7 +206,7 @@ fn an_image_that_was_not_closed_is_told() {
 fn damage_is_judged_as_qemu_judges_it() {
     let scratch = Scratch::new();
     let mut seen = Vec::new();
-    for kind in ["cluster_size=4k,table_size=1", "cluster_size=64k,table_size=2"] {
+    for kind in ["cluster_size=4k,table_size=2", "cluster_size=64k,table_size=2"] {
         let (raw, _) = sample_file(&scratch, "disk.raw", 3 << 20, 91, Layout::Full);
         let image = scratch.join("d.qed");
         qemu_img(&[&"convert", &"-q", &"-f", &"raw", &"-O", &"qed", &"-o", &kind, &raw, &image]);
@@ -215,8 +214,13 @@ fn damage_is_judged_as_qemu_judges_it() {
         let le64 = |at: usize| u64::from_le_bytes(good[at..at + 8].try_into().unwrap()) as usize;
         let l1 = le64(40);
         let l2 = le64(l1);
-        let header =
-            (4..24).chain(40..56).map(|at| (at, 0x01u8)).chain([(9, 0x80), (41, 0x10), (48, 0x02), (55, 0x80)]);
+        // Not the flag of a backing file: QEMU takes one without a name for none.
+        let header = (4..16).chain(17..24).chain(40..56).map(|at| (at, 0x01u8)).chain([
+            (9, 0x80),
+            (41, 0x10),
+            (48, 0x02),
+            (55, 0x80),
+        ]);
         let entries = [l1, l1 + 8, l2, l2 + 8, l2 + 80];
         let tables = entries.into_iter().flat_map(|at| at..at + 8).flat_map(|at| [(at, 0x01), (at, 0x10), (at, 0x80)]);
         for (at, bits) in header.chain(tables) {

@@ -6,6 +6,7 @@ tintype_tests::topic! {
     a_good_image_is_good: [],
     a_flipped_byte_anywhere_in_an_e01_is_found: [],
     a_flipped_byte_in_a_packed_image_is_found: [],
+    damage_below_an_image_is_found: [],
     damage_is_placed: [],
     a_truncated_e01_is_found: [],
     a_truncated_packed_image_is_found: [],
@@ -76,6 +77,24 @@ pub fn is_padding(image: &std::path::Path, good: &[u8], i: usize) -> bool {
     let same = ours(&[&"info", &image, &"--json"]).ok().stdout == said
         && ours(&[&"hash", &image, &"--json"]).ok().json()["digests"] == digest;
     noticed && same
+}
+
+/// An image that is sound itself has no bytes where the one that it stands on has lost them.
+fn damage_below_an_image_is_found() {
+    for (below, above) in [("a.qcow2", "b.qcow2"), ("a.vmdk", "b.vmdk"), ("a.qed", "b.qcow2")] {
+        let scratch = Scratch::new();
+        let (disk, mut bytes) = sample_file(&scratch, "d.raw", 3 << 20, 4, Layout::Full);
+        let (base, top) = (scratch.join(below), scratch.join(above));
+        ours(&[&"convert", &disk, &base]).ok();
+        bytes[..512].fill(0x55);
+        std::fs::write(&disk, bytes).unwrap();
+        ours(&[&"convert", &disk, &top, &"--backing", &base]).ok();
+        ours(&[&"verify", &top]).ok();
+        let file = std::fs::File::options().write(true).open(&base).unwrap();
+        file.set_len(1 << 20).unwrap();
+        let run = ours(&[&"verify", &top]).run();
+        assert!(run.code() == Some(1) && run.out().contains(below), "{above} on {below}: {run}");
+    }
 }
 
 fn a_flipped_byte_in_a_packed_image_is_found() {

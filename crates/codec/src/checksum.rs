@@ -58,6 +58,23 @@ impl Crc32 {
         self.0.update(bytes);
     }
 
+    /// Takes in `piece` so many times; costs O(log `times`).
+    pub fn repeat(&mut self, piece: &[u8], times: u64) {
+        let mut step = crc32fast::Hasher::new();
+        step.update(piece);
+        let mut left = times;
+        while left > 0 {
+            if left % 2 == 1 {
+                self.0.combine(&step);
+            }
+            left /= 2;
+            if left > 0 {
+                let half = step.clone();
+                step.combine(&half);
+            }
+        }
+    }
+
     /// The checksum so far.
     pub fn value(&self) -> u32 {
         self.0.clone().finalize()

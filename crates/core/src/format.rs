@@ -176,10 +176,12 @@ impl OpenRequest {
             let what = format!("the image stands on {name:?}, which is no path of a file; nothing else is opened");
             return Err(Error::denied(what).in_path(&self.entry.name));
         }
-        Ok(match self.entry.name.rsplit_once('/') {
+        let found = match self.entry.name.rsplit_once('/') {
             Some((folder, _)) if !name.starts_with('/') => format!("{folder}/{name}"),
             _ => name.to_owned(),
-        })
+        };
+        // So that one file has one name, by which a loop is known.
+        Ok(found.split('/').filter(|part| *part != ".").collect::<Vec<_>>().join("/"))
     }
 
     /// The file that this image calls `name`, for extents and data files.
@@ -444,6 +446,7 @@ mod tests {
         assert_eq!(request.beside("base").unwrap(), "vm/base");
         assert_eq!(request.beside("../base").unwrap(), "vm/../base");
         assert_eq!(request.beside("/abs/base").unwrap(), "/abs/base");
+        assert_eq!(request.beside("././a/./base").unwrap(), "vm/a/base");
         assert_eq!(request.beside("file:base").unwrap(), "vm/base");
         for name in ["json:{}", "nbd:host:1", "ssh://host/a", "https://host/a", "", "a\0b"] {
             assert_eq!(request.beside(name).unwrap_err().kind(), Kind::Denied, "{name}");

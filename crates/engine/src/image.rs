@@ -6,11 +6,12 @@ use crate::pipeline::{Input, Policy, Replace};
 use crate::report::{Report, now};
 use crate::target::{self, Again, Begun, Content, Overwrite, Prepared, Progress, Standing, Wish};
 use crate::transfer::{self, Names, Proof, Transfer};
+use crate::walk::{LOOKUPS, runs};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tintype_codec::digest::Algorithm;
-use tintype_core::{Error, Event, Facts, Format, Place, Result, Shape, Source, State, Watch, extents};
+use tintype_core::{Error, Event, Facts, Format, Place, Result, Shape, Source, State, Watch};
 
 /// What to image.
 pub struct Request {
@@ -349,10 +350,10 @@ fn losses(format: &Format, source: Option<&dyn Source>, facts: &Facts, verb: &st
     let carries = format.caps.states;
     let mut has: BTreeMap<State, u64> = BTreeMap::new();
     if let Some(source) = source {
-        for extent in extents(source, 0, source.len()) {
-            let extent = extent?;
-            *has.entry(extent.state).or_default() += extent.len;
-        }
+        let stopped = runs(source, LOOKUPS, &mut |run| *has.entry(run.state).or_default() += run.len)?;
+        list.extend(stopped.map(|at| {
+            format!("the map of the source has very many parts: what is lost in it from byte {at} on is not known before it is read")
+        }));
     }
     for (state, len) in &has {
         if state.is_lost() && !carries.has(*state) {

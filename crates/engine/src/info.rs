@@ -2,11 +2,12 @@
 
 use crate::open::Opened;
 use crate::report::Range;
+use crate::walk::{lookups, runs};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tintype_core::layers::Slice;
-use tintype_core::{Covers, Result, State, extents};
+use tintype_core::{Covers, Extent, Result, Source, State};
 
 /// Everything `info` says.
 #[derive(Debug, Serialize)]
@@ -157,40 +158,71 @@ pub enum Listing {
 }
 
 /// Most extents or ranges that are listed: more help nobody and would fill the memory.
-const MOST: usize = 1 << 20;
+const MOST: usize = 1 << 19;
 
-/// Looks.
-pub fn run(opened: &Opened, listing: Listing) -> Result<Info> {
-    let source = &opened.source;
-    let shape = source.shape();
-    let facts = source.facts();
-    let mut totals: BTreeMap<State, u64> = BTreeMap::new();
-    let mut list = Vec::new();
-    let mut bad = Vec::new();
-    let mut warnings = opened.image.notes();
-    for extent in extents(&**source, 0, source.len()) {
-        let extent = match extent {
-            Ok(extent) => extent,
-            Err(e) => {
-                warnings.push(format!("the extents from here on are not known: {}", e.chain()));
-                break;
+/// What a walk over the map of an image came to.
+#[derive(Default)]
+struct Walk {
+    totals: BTreeMap<State, u64>,
+    list: Vec<ExtentEntry>,
+    bad: Vec<Range>,
+    warnings: Vec<String>,
+}
+
+impl Walk {
+    fn over(source: &dyn Source, most: u64, listing: Listing) -> Self {
+        let mut walk = Walk::default();
+        match runs(source, most, &mut |run| walk.add(source, listing, run)) {
+            Ok(None) => {}
+            Ok(Some(at)) => {
+                let what =
+                    format!("the map of the image has more than {most} parts: it was not looked at from byte {at} on");
+                walk.warnings.push(what);
             }
-        };
-        *totals.entry(extent.state).or_default() += extent.len;
-        if extent.state.is_lost() && bad.len() < MOST {
-            bad.push(Range::from(extent));
+            Err(e) => walk.warnings.push(format!("the extents from here on are not known: {}", e.chain())),
         }
-        if listing == Listing::Extents && list.len() < MOST {
+        walk
+    }
+
+    fn add(&mut self, source: &dyn Source, listing: Listing, extent: Extent) {
+        *self.totals.entry(extent.state).or_default() += extent.len;
+        if extent.state.is_lost() && self.bad.len() < MOST {
+            self.bad.push(Range::from(extent));
+        }
+        if listing == Listing::Extents && self.list.len() < MOST {
             let detail = source.detail_at(extent.offset).ok().flatten().unwrap_or_default();
-            list.push(ExtentEntry {
+            self.list.push(ExtentEntry {
                 offset: extent.offset,
                 len: extent.len,
                 state: extent.state.name(),
                 file: detail.file,
                 host_offset: detail.host_offset,
             });
+            if self.list.len() == MOST {
+                self.warnings.push(format!("the first {MOST} extents are listed; there may be more"));
+            }
         }
     }
+}
+
+/// Looks.
+pub fn run(opened: &Opened, listing: Listing) -> Result<Info> {
+    let source = &opened.source;
+    let shape = source.shape();
+    let facts = source.facts();
+    let taken = |files: &[String]| -> u64 {
+        use std::os::unix::fs::MetadataExt;
+        let files = files.iter().filter_map(|f| std::fs::metadata(opened.folder().join(f)).ok());
+        files.map(|m| m.blocks() * 512).sum()
+    };
+    let stored = (opened.medium == crate::open::Medium::File).then(|| taken(&opened.image.files));
+    let most = match opened.medium {
+        crate::open::Medium::Drive => u64::MAX,
+        _ => lookups(taken(&opened.image.all_files())),
+    };
+    let Walk { totals, list, bad, warnings: found } = Walk::over(&**source, most, listing);
+    let mut warnings = opened.image.notes();
+    warnings.extend(found);
     let table = match tintype_volumes::tables::read(&**source) {
         Ok(table) => table,
         Err(e) => {
@@ -226,11 +258,6 @@ pub fn run(opened: &Opened, listing: Listing) -> Result<Info> {
         None => tintype_volumes::recognise(&**source).map(str::to_owned),
         Some(_) => None,
     };
-    let folder = opened.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
-    let stored = (opened.medium == crate::open::Medium::File).then(|| {
-        use std::os::unix::fs::MetadataExt;
-        opened.image.files.iter().filter_map(|f| std::fs::metadata(folder.join(f)).ok()).map(|m| m.blocks() * 512).sum()
-    });
     let present = |rows: Vec<(&'static str, &String)>| -> BTreeMap<&'static str, String> {
         rows.into_iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| (k, v.clone())).collect()
     };

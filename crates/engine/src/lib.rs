@@ -24,3 +24,4 @@ mod stream;
 pub mod target;
 pub mod transfer;
 pub mod verify;
+mod walk;

@@ -18,6 +18,8 @@ pub struct Inputs {
     pub from: Option<String>,
     /// Which further files an image may name.
     pub reach: Reach,
+    /// What happens to an image that somebody else writes to.
+    pub in_use: InUse,
     /// A mapfile that says which bytes were read.
     pub map: Option<PathBuf>,
     /// Where side-cars are kept.
@@ -28,6 +30,15 @@ pub struct Inputs {
     pub secrets: Arc<dyn Secrets>,
     /// What they are opened for.
     pub care: Care,
+}
+
+/// What happens to an image whose files somebody has locked to write to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InUse {
+    /// It is not opened: what is read while it changes may be neither what was nor what will be.
+    Refused,
+    /// It is opened, with a warning.
+    Allowed,
 }
 
 /// What a locator turned out to be.
@@ -159,14 +170,22 @@ pub fn open(text: &str, inputs: &Inputs) -> Result<Opened> {
         Medium::Folder => path.as_path(),
         _ => path.parent().unwrap_or(Path::new("")),
     };
+    // Before anything of it is believed: what changes just now may look damaged.
+    if medium == Medium::File {
+        let written = written_to(Path::new(""), std::slice::from_ref(&path));
+        refuse_in_use(&written, inputs.in_use)?;
+    }
     let (format, mut image) = tintype_formats::open(&request, format).map_err(|e| match (medium, e.kind()) {
         (Medium::Folder, tintype_core::Kind::Unsupported) if from.is_none() => {
             Error::usage("is a folder, and no image that is a folder; name the image inside it").in_path(&path)
         }
         _ => e.in_path(&path).in_folder(folder),
     })?;
-    if medium == Medium::File {
-        image.warnings.extend(written_to(folder, &image));
+    if medium != Medium::Drive {
+        let files: Vec<PathBuf> = image.all_files().into_iter().map(PathBuf::from).collect();
+        let written = written_to(folder, &files);
+        refuse_in_use(&written, inputs.in_use)?;
+        image.warnings.extend(written.iter().map(|(path, what)| format!("{} {what}", path.display())));
     }
     image.disk = Arc::new(Placed::new(image.disk, folder));
     let mut source = Arc::clone(&image.disk);
@@ -195,11 +214,22 @@ pub fn open(text: &str, inputs: &Inputs) -> Result<Opened> {
     })
 }
 
-/// Which files of an image somebody has locked to write to them, in words.
-fn written_to(folder: &Path, image: &Image) -> Vec<String> {
-    let files = image.all_files().into_iter().map(|file| folder.join(file));
+/// Which of the files, that lie in a folder, somebody has locked to write to them, and what that means in words.
+fn written_to(folder: &Path, files: &[PathBuf]) -> Vec<(PathBuf, String)> {
+    let files = files.iter().map(|file| folder.join(file));
     let locked = files.filter_map(|path| Some((tintype_device::locks::writer(&path).ok()??, path)));
-    locked.map(|(what, path)| format!("{} {what}: it may change while it is read", path.display())).collect()
+    locked.map(|(what, path)| (path, format!("{what}: it may change while it is read"))).collect()
+}
+
+/// `Denied` if there is such a file, and nobody has said that this does not matter.
+fn refuse_in_use(written: &[(PathBuf, String)], in_use: InUse) -> Result<()> {
+    match written.first() {
+        Some((path, what)) if in_use == InUse::Refused => {
+            let what = format!("{what}; stop what writes to it, or give --allow-in-use to read it all the same");
+            Err(Error::denied(what).in_path(path))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What lies at `path`.

@@ -126,7 +126,7 @@ pub fn run(transfer: Transfer) -> Result<Done> {
             hashers = digest_stored(holder, from, hashers, &watch)?;
         }
     }
-    let carried = Carried::of(&input)?;
+    let carried = Carried::of(&input);
     let random_access = match &input {
         Input::Source(source) => Some(Arc::clone(source)),
         Input::Stream(..) => None,
@@ -223,27 +223,24 @@ pub fn run(transfer: Transfer) -> Result<Done> {
     Ok(done)
 }
 
-/// Ranges that the source itself calls lost.
-struct Carried(ExtentMap);
+/// The source, to ask it which ranges it itself calls lost.
+struct Carried(Option<Arc<dyn Source>>);
 
 impl Carried {
-    fn of(input: &Input) -> Result<Self> {
-        let mut map = ExtentMap::new();
-        if let Input::Source(source) = input {
-            for extent in extents(&**source, 0, source.len()) {
-                let extent = extent?;
-                if extent.state.is_lost() {
-                    map.set(extent);
-                }
-            }
+    fn of(input: &Input) -> Self {
+        match input {
+            Input::Source(source) => Carried(Some(Arc::clone(source))),
+            Input::Stream(..) => Carried(None),
         }
-        Ok(Carried(map))
     }
 
     /// Bytes of `lost` that the source did not call lost.
     fn beyond(&self, lost: &ExtentMap) -> u64 {
-        let known = |e: &Extent| -> u64 { self.0.within(e.offset, e.end()).map(|k| k.len).sum() };
-        lost.iter().map(|e| e.len - known(&e)).sum()
+        let known = |e: &Extent| -> u64 {
+            let found = self.0.iter().flat_map(|source| extents(&**source, e.offset, e.end()));
+            found.map_while(|k| k.ok()).filter(|k| k.state.is_lost()).map(|k| k.len).sum()
+        };
+        lost.iter().map(|e| e.len - known(&e).min(e.len)).sum()
     }
 }
 

@@ -6,8 +6,11 @@ use std::io::Read;
 use std::sync::Arc;
 use tintype_core::{Error, Extent, Result, Source, State};
 
-/// Longest run of zeros handed on as one unit: short enough to stop and to show progress between two.
+/// Longest run of zeros handed on as one unit: short enough to stop and to show progress between two. Of a disk of more than 16 TiB it
+/// is longer, so that there are no more units.
 const LONGEST_RUN: u64 = 256 << 20;
+/// Most units of such a length that a disk has.
+const MOST_RUNS: u64 = 1 << 16;
 
 /// The same where workers hash it: short enough for each to have its share.
 const SHARED_RUN: u64 = 16 << 20;
@@ -54,7 +57,10 @@ pub(crate) struct Planner {
 impl Planner {
     pub fn new(input: Input, from: u64, unit: u64, runs: Runs) -> Self {
         let longest_run = match runs {
-            Runs::Long => LONGEST_RUN,
+            Runs::Long => match &input {
+                Input::Source(source) => LONGEST_RUN.max((source.len() / MOST_RUNS) / unit * unit),
+                Input::Stream(..) => LONGEST_RUN,
+            },
             Runs::Shared => SHARED_RUN,
         };
         Planner { input, at: from, seq: 0, unit, longest_run, extent: None, ended: false }

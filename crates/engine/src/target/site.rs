@@ -108,6 +108,7 @@ impl Site {
         let inputs = crate::open::Inputs {
             from: None,
             reach: Reach::Beside,
+            in_use: crate::open::InUse::Allowed,
             map: None,
             sidecars: None,
             watch: Arc::new(tintype_core::Silent::default()),

@@ -68,7 +68,7 @@ pub(crate) fn backing_name(file: &dyn Source, at: u64, len: u32) -> Result<Strin
 
 /// What a file turned out to be that may be the parent of an image.
 pub(crate) enum Candidate {
-    Parent(OpenRequest, Image),
+    Parent(Box<(OpenRequest, Image)>),
     /// Another one, or changed since: why, for people.
     Other(String),
 }
@@ -84,7 +84,7 @@ pub(crate) fn parent(
     let mut denied = None;
     for name in names {
         match open(&name) {
-            Ok(Candidate::Parent(request, image)) => return Ok((request, image)),
+            Ok(Candidate::Parent(parent)) => return Ok(*parent),
             Ok(Candidate::Other(why)) => tried.push(format!("{name} ({why})")),
             Err(e) if e.kind() == Kind::Denied => {
                 tried.push(format!("{name} ({})", e.what()));

@@ -8,8 +8,6 @@ use super::{BlockMap, HostFile, Place, Run};
 use std::sync::Arc;
 use tintype_core::{Detail, Error, Extent, Facts, Kind, Result, Shape, Source, State, in_range};
 
-/// Most lookups that are joined into one extent.
-const JOIN: usize = 256;
 /// Bounds of the best unit of reads.
 const UNIT: std::ops::RangeInclusive<u64> = 64 << 10..=2 << 20;
 
@@ -231,17 +229,8 @@ impl<M: BlockMap> Source for Mapped<M> {
 
     fn extent_at(&self, offset: u64) -> Result<Extent> {
         in_range(self.len, offset, 1)?;
-        let mut extent = self.piece_at(offset)?;
-        for _ in 0..JOIN {
-            if extent.end() >= self.len {
-                break;
-            }
-            match self.piece_at(extent.end()) {
-                Ok(next) if next.state == extent.state => extent.len += next.len,
-                _ => break,
-            }
-        }
-        Ok(extent)
+        // No further: whoever wants the whole run joins them, and in a chain each image would do it for every one above it.
+        self.piece_at(offset)
     }
 
     fn detail_at(&self, offset: u64) -> Result<Option<Detail>> {

@@ -32,6 +32,14 @@ impl References {
         (self.to != u64::MAX).then_some(self.to)
     }
 
+    /// True if there was not room for all, although there are hardly any references: they lie as far from each other as can be, which
+    /// nobody writes, and to go on would take very long.
+    pub(crate) fn is_scattered(&mut self) -> bool {
+        self.shut();
+        let found: usize = self.pages.values().map(|counts| counts.iter().filter(|n| **n > 0).count()).sum();
+        self.to != u64::MAX && found < self.pages.len() * 16
+    }
+
     /// True if counts of some of the clusters `from..to` are here.
     pub(crate) fn reaches(&self, from: u64, to: u64) -> bool {
         from < self.to && self.from < to

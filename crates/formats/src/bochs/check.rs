@@ -10,9 +10,8 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
     let (extent, len) = (parsed.extent, parsed.len);
     let touched = |n: u64| share(n, extent, len);
     parsed.table.each(&mut |n, _, number| {
-        // Of an extent, its bits have to be there; sectors without a bit need not.
-        if number != ABSENT && parsed.place(number) >= parsed.host.source.len() {
-            let what = || format!("extent {n} is said to lie at {}, outside the file", parsed.place(number));
+        if number != ABSENT && parsed.end(number, touched(n).1)? > parsed.host.source.len() {
+            let what = || format!("extent {n} is said to lie at {}, in part outside the file", parsed.place(number));
             findings.each("extents outside the file", what, parsed.table.place(n), Some(touched(n)));
         }
         Ok(())

@@ -99,6 +99,26 @@ impl Parsed {
         self.lead + self.extent.next_multiple_of(SECTOR)
     }
 
+    /// Where the extent with this number, of which the disk has `len` bytes, has to end at least: its bits have to be there, and the
+    /// sectors that have one.
+    pub(super) fn end(&self, number: u64, len: u64) -> Result<u64> {
+        let (at, file) = (self.place(number), self.host.source.len());
+        let data = at.saturating_add(self.lead);
+        if data > file || data.saturating_add(len) <= file {
+            return Ok(data);
+        }
+        let sectors = len.div_ceil(SECTOR);
+        let (mut sector, mut end) = (0, data);
+        while sector < sectors {
+            let (set, count) = self.bits.run(at, sector, sectors)?;
+            sector += count;
+            if set {
+                end = data.saturating_add(sector * SECTOR);
+            }
+        }
+        Ok(end)
+    }
+
     /// Where the extent with this number begins, its bits first.
     pub(super) fn place(&self, number: u64) -> u64 {
         self.base.saturating_add(number.saturating_mul(self.stride()))

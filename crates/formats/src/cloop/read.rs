@@ -10,7 +10,9 @@ use tintype_core::{Checksums, Error, Facts, Image, OpenRequest, Result};
 /// Where the numbers are.
 const NUMBERS: u64 = 128;
 /// Where the offsets are.
-pub(super) const OFFSETS: u64 = 136;
+const OFFSETS: u64 = 136;
+/// More blocks than this have to be possible at all: 64 GiB in the usual size.
+const MANY: u64 = 1 << 20;
 /// The version there is, where others may stand.
 const VERSION: &[u8] = b"2.0";
 
@@ -48,15 +50,31 @@ pub(super) fn parse(request: &OpenRequest) -> Result<Parsed> {
     request.limits.allocate("a block", block).map_err(wrong)?;
     let host = HostFile::new(name, source);
     let table = Table::new("the list of offsets", host.clone(), OFFSETS, blocks + 1, Entry::Be64)?;
+    // Every block takes a byte at least. Of few blocks it is told which ones are wrong; of very many, nobody could be told.
+    let last = table.get(blocks)?;
+    if blocks > MANY && last < table.place(blocks + 1) + blocks {
+        let what =
+            format!("the list of offsets ends with {last}, which cannot be the end of so many blocks as {blocks}");
+        return Err(wrong(Error::corrupt(what).at(table.place(blocks))));
+    }
     Ok(Parsed { block, blocks, table, host, coding: Coding::zlib(request.care) })
+}
+
+/// Most bytes that a block of `block` bytes takes when it does not become shorter: far more than any zlib makes of it.
+fn longest(block: u64) -> u64 {
+    block + block / 4 + 4096
 }
 
 impl Parsed {
     /// Where a block is stored, and how long that is.
-    pub(super) fn stored(&self, n: u64) -> Result<(u64, u64)> {
-        let (at, end) = (self.table.get(n)?, self.table.get(n + 1)?);
+    fn stored(&self, n: u64) -> Result<(u64, u64)> {
+        self.between(n, self.table.get(n)?, self.table.get(n + 1)?)
+    }
+
+    /// The same for block `n`, which is said to lie from `at` to `end`.
+    pub(super) fn between(&self, n: u64, at: u64, end: u64) -> Result<(u64, u64)> {
         match end.checked_sub(at) {
-            Some(len) if len > 0 && end <= self.host.source.len() && len <= 2 * self.block + 4096 => Ok((at, len)),
+            Some(len) if len > 0 && end <= self.host.source.len() && len <= longest(self.block) => Ok((at, len)),
             _ => {
                 let what = format!("block {n} is said to lie at {at} to {end}");
                 Err(Error::corrupt(what).at(self.table.place(n)).in_path(&self.host.name))

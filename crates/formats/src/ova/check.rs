@@ -3,8 +3,8 @@
 use super::manifest::{self, Line};
 use super::package::Package;
 use super::read;
-use std::collections::BTreeSet;
-use tintype_codec::digest::Hasher;
+use std::collections::{BTreeMap, BTreeSet};
+use tintype_codec::digest::{Digest, Hasher};
 use tintype_core::{Error, Event, Finding, Kind, OpenRequest, Result, Source};
 
 /// Bytes that are hashed at a time.
@@ -20,32 +20,32 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
             let what = |line: &String| format!("a line of the manifest cannot be understood: {line:?}");
             findings.extend(wrong.iter().map(|line| Finding::warning(what(line)).in_file(name.clone(), 0)));
             findings.extend(package.unlisted().into_iter().map(unknown));
+            // However often it is named, a file is read once for each algorithm.
+            let mut digests = BTreeMap::new();
             for line in &lines {
-                findings.extend(compare(&package, line)?);
+                findings.extend(compare(&package, line, &mut digests)?);
             }
         }
     }
+    let listed = package.listed();
     let mut seen = BTreeSet::new();
     for (i, disk) in package.envelope.disks.iter().enumerate() {
-        let Some(file) = package.file_of(disk)? else { continue };
+        let Some(file) = package.file_of(disk)?.filter(|f| seen.insert(f.href.clone())) else { continue };
         let opened = package.disk(disk, file)?;
         // What opening tells of the first disk is known.
         if i > 0 {
             findings.extend(opened.image.warnings.iter().map(Finding::warning));
             findings.extend(opened.image.damage.iter().cloned());
         }
-        if !seen.insert(file.href.clone()) {
-            continue;
-        }
         if package.manifest.is_some() {
-            findings.extend(package.unlisted_of(&opened).into_iter().map(unknown));
+            findings.extend(opened.unlisted(&listed).into_iter().map(unknown));
         }
         if let Some(check) = opened.format.check {
             findings.extend(check(&opened.request)?);
         }
     }
     // A file in pieces that is no disk is opened by nobody else.
-    for file in package.envelope.files.iter().filter(|f| !seen.contains(&f.href)) {
+    for file in package.files().filter(|f| !seen.contains(&f.href)) {
         if let Some(Err(e)) = file.chunk.map(|chunk| package.pieces(file, chunk)) {
             findings.push(Finding::damage(e.to_string()));
         }
@@ -57,28 +57,43 @@ fn unknown(name: String) -> Finding {
     Finding::warning(format!("the manifest does not know {name}"))
 }
 
+/// Digests that were computed, by file (and whether its path is absolute) and algorithm.
+type Digests = BTreeMap<(String, bool, &'static str), Digest>;
+
 /// Whether a file is the one that the manifest means.
-fn compare(package: &Package, line: &Line) -> Result<Option<Finding>> {
+fn compare(package: &Package, line: &Line, digests: &mut Digests) -> Result<Option<Finding>> {
     let request = &package.request;
-    let source = match package.spelled(&line.name, "") {
-        Ok((_, source)) => source,
+    let differs = |computed: &Digest| {
+        (*computed != line.digest).then(|| {
+            let what = format!("{} is not the file that the manifest means: its {} differs", line.name, line.algorithm);
+            Finding::damage(what).in_file(line.name.clone(), 0)
+        })
+    };
+    let (name, source) = match package.spelled(&line.name, "") {
+        Ok(found) => found,
         Err(e) if matches!(e.kind(), Kind::Io | Kind::Denied) => {
             let what = format!("the manifest has a digest of {}, which is not there", line.name);
             return Ok(Some(Finding::damage(what)));
         }
         Err(e) => return Err(e),
     };
+    // In an archive every spelling is a file of its own.
+    let folders: Vec<&str> = name.split('/').filter(|part| package.archive || !matches!(*part, "" | ".")).collect();
+    let key = (folders.join("/"), name.starts_with('/'), line.algorithm.name());
+    if let Some(computed) = digests.get(&key) {
+        return Ok(differs(computed));
+    }
     let title = format!("comparing {} with the manifest", line.name);
     request.watch.event(&Event::Begin { title, total: Some(source.len()) });
     let computed = hash(&*source, line, request);
     request.watch.event(&Event::End);
-    Ok((computed? != line.digest).then(|| {
-        let what = format!("{} is not the file that the manifest means: its {} differs", line.name, line.algorithm);
-        Finding::damage(what).in_file(line.name.clone(), 0)
-    }))
+    let computed = computed?;
+    let found = differs(&computed);
+    digests.insert(key, computed);
+    Ok(found)
 }
 
-fn hash(source: &dyn Source, line: &Line, request: &OpenRequest) -> Result<tintype_codec::digest::Digest> {
+fn hash(source: &dyn Source, line: &Line, request: &OpenRequest) -> Result<Digest> {
     let mut hasher = Hasher::new(line.algorithm);
     let mut buf = vec![0; STEP];
     let mut at = 0;

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use tintype_core::{Error, Result};
 
 /// Longest descriptor that is read.
-pub(super) const LONGEST: u64 = 16 << 20;
+pub(super) const LONGEST: u64 = 4 << 20;
+/// Most files, and most disks, of a machine.
+const MOST: usize = 4096;
 /// What we call the format of the disk in it.
 const STREAM_OPTIMIZED: &str = "http://www.vmware.com/interfaces/specifications/vmdk.html#streamOptimized";
 
@@ -66,7 +68,7 @@ impl Envelope {
         let mut found = Envelope::default();
         let mut path: Vec<String> = Vec::new();
         let mut root = false;
-        for event in events(text)? {
+        events(text, &mut |event| {
             match event {
                 Event::Begin { name, attributes } => {
                     let attributes: BTreeMap<String, String> = attributes.into_iter().collect();
@@ -97,7 +99,9 @@ impl Envelope {
                             id: get("diskId").unwrap_or_default(),
                             file: get("fileRef").filter(|f| !f.is_empty()),
                             capacity: number("capacity").and_then(|n| {
-                                n.checked_mul(unit(&get("capacityAllocationUnits").unwrap_or_default())?)
+                                let bytes =
+                                    n.checked_mul(unit(&get("capacityAllocationUnits").unwrap_or_default())?)?;
+                                (bytes <= i64::MAX as u64).then_some(bytes)
                             }),
                             format: get("format").unwrap_or_default(),
                             volume: get("volume-format").unwrap_or_default(),
@@ -120,7 +124,11 @@ impl Envelope {
                     }
                 }
             }
-        }
+            if found.files.len() > MOST || found.disks.len() > MOST {
+                return Err(Error::limit(format!("the OVF has more than {MOST} files or disks")));
+            }
+            Ok(())
+        })?;
         if !root {
             return Err(Error::corrupt("the OVF descriptor has no Envelope"));
         }

@@ -75,9 +75,6 @@ impl Package {
         let name = request.entry.name.clone();
         let text = text(&**request.entry.source()?, LONGEST).map_err(|e| e.in_path(&name))?;
         let envelope = Envelope::parse(&text).map_err(|e| e.in_path(&name))?;
-        if envelope.files.len() as u64 > u64::from(request.limits.files) {
-            return Err(Error::limit(format!("more than {} files", request.limits.files)).in_path(name));
-        }
         let stem = name.rsplit_once('.').map_or(&name[..], |(stem, _)| stem);
         let manifest = match manifest_of(&request, &format!("{stem}.mf"))? {
             Some((name, source)) => {
@@ -87,6 +84,12 @@ impl Package {
             None => None,
         };
         Ok(Package { envelope, request, archive, manifest, warnings })
+    }
+
+    /// The files that the descriptor names, each once however often it is named.
+    pub(super) fn files(&self) -> impl Iterator<Item = &File> {
+        let mut seen = BTreeSet::new();
+        self.envelope.files.iter().filter(move |file| seen.insert((plain(&file.href), file.chunk, file.size)))
     }
 
     /// The file that holds a disk; none for an empty disk.
@@ -254,7 +257,7 @@ impl Package {
         // A line may spell the name in either way, so long as it means the same file.
         let means = |line: &str, name: &str| self.spelled(line, "").is_ok_and(|(found, _)| found == name);
         let mut unlisted = Vec::new();
-        for file in &self.envelope.files {
+        for file in self.files() {
             let href = plain(&file.href);
             let names: Vec<(String, String)> = match file.chunk.map(|chunk| self.pieces(file, chunk)) {
                 None => {
@@ -275,15 +278,6 @@ impl Package {
             unlisted.extend(not.map(|(_, name)| name));
         }
         unlisted
-    }
-
-    /// The files of a disk that neither the descriptor names nor the manifest has a digest of: extents of another file.
-    pub(super) fn unlisted_of(&self, opened: &Opened) -> Vec<String> {
-        let listed = self.listed();
-        let own = &opened.request.entry.name;
-        let mut files = opened.image.all_files();
-        files.retain(|file| file != own && !opened.files.contains(file) && !listed.contains(file));
-        files
     }
 }
 
@@ -317,6 +311,16 @@ pub(super) struct Opened {
     pub(super) request: OpenRequest,
     /// The file that the descriptor names, or its pieces, as the opener knows them.
     pub(super) files: Vec<String>,
+}
+
+impl Opened {
+    /// Its files that neither the descriptor names nor the manifest has a digest of: extents of another file.
+    pub(super) fn unlisted(&self, listed: &BTreeSet<String>) -> Vec<String> {
+        let own = &self.request.entry.name;
+        let mut files = self.image.all_files();
+        files.retain(|file| file != own && !self.files.contains(file) && !listed.contains(file));
+        files
+    }
 }
 
 fn is_missing(error: &Error) -> bool {

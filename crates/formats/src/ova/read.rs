@@ -16,8 +16,9 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
         None => Image::new(format!("{kind}, an empty disk"), empty(first, own)?, Vec::new()),
         Some(file) => {
             let opened = package.disk(first, file)?;
-            let is_proved =
-                package.manifest.is_some() && package.unlisted().is_empty() && package.unlisted_of(&opened).is_empty();
+            let is_proved = package.manifest.is_some()
+                && package.unlisted().is_empty()
+                && opened.unlisted(&package.listed()).is_empty();
             let Opened { format, image: inner, request: inside, files } = opened;
             let mut image = Image { variant: format!("{kind}, {} {}", format.title, inner.variant), ..inner };
             // What is in pieces is no file under its own name.
@@ -52,7 +53,7 @@ fn files(package: &Package, own: &str, disk: Vec<String>) -> Result<Vec<String>>
     let mut files = vec![own.to_owned()];
     files.extend(package.manifest.iter().map(|(name, _)| name.clone()));
     files.extend(disk);
-    for file in &package.envelope.files {
+    for file in package.files() {
         let names = match file.chunk {
             None => vec![package.spelled(&file.href, "").map_or_else(|_| file.href.clone(), |(name, _)| name)],
             // What cannot be read is nothing that anybody could overwrite.

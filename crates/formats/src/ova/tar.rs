@@ -6,6 +6,8 @@ use tintype_core::{Error, Limits, Result, Source};
 pub(super) const BLOCK: u64 = 512;
 /// Longest name or attribute that is read.
 const LONGEST: u64 = 64 << 10;
+/// Most bytes that the names of all files have together.
+const NAMES: usize = 16 << 20;
 
 /// A file in the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +30,7 @@ pub(super) fn members(archive: &dyn Source, limits: &Limits) -> Result<Vec<Membe
     let mut next = Next::default();
     let mut at = 0;
     let mut headers = 0u64;
+    let mut names = 0;
     while at + BLOCK <= archive.len() {
         let mut header = [0; BLOCK as usize];
         archive.read_at(&mut header, at)?;
@@ -68,6 +71,10 @@ pub(super) fn members(archive: &dyn Source, limits: &Limits) -> Result<Vec<Membe
                 let name = next.name.take().unwrap_or_else(|| name(&header));
                 let name = name.strip_prefix("./").unwrap_or(&name).to_owned();
                 next = Next::default();
+                names += name.len();
+                if names > NAMES {
+                    return Err(Error::limit(format!("tar: the names of files have more than {NAMES} bytes")).at(at));
+                }
                 let member = Member { name: name.clone(), offset, len };
                 match found.get(&name) {
                     Some(&i) => list[i] = member,

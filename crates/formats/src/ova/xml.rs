@@ -2,6 +2,11 @@
 
 use tintype_core::{Error, Result};
 
+/// Elements inside each other, at most.
+const DEEPEST: usize = 64;
+/// Attributes of one element, at most.
+const ATTRIBUTES: usize = 256;
+
 /// Something in a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Event {
@@ -13,23 +18,23 @@ pub(super) enum Event {
     Text(String),
 }
 
-/// Everything in `text`, in order. `Corrupt` where it is no XML; nothing is fetched, and no entity is known but the five of XML.
-pub(super) fn events(text: &str) -> Result<Vec<Event>> {
-    let mut events = Vec::new();
+/// Tells `each` of everything in `text`, in order. `Corrupt` where it is no XML, `Limit` where it is deeper or wider than any OVF; nothing
+/// is fetched, and no entity is known but the five of XML.
+pub(super) fn events(text: &str, each: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
     let mut rest = text.trim_start_matches('\u{feff}');
     let mut open: Vec<String> = Vec::new();
     let at = |rest: &str| (text.len() - rest.len()) as u64;
     while let Some(start) = rest.find('<') {
         let between = rest[..start].trim();
         if !between.is_empty() {
-            events.push(Event::Text(unescaped(between).ok_or_else(|| wrong("an unknown entity", at(rest)))?));
+            each(Event::Text(unescaped(between).ok_or_else(|| wrong("an unknown entity", at(rest)))?))?;
         }
         rest = &rest[start..];
         let skip = |end: &str| rest.find(end).map(|i| &rest[i + end.len()..]);
         let here = at(rest);
         if let Some(inside) = rest.strip_prefix("<![CDATA[") {
             let (data, after) = inside.split_once("]]>").ok_or_else(|| wrong("no end of CDATA", here))?;
-            events.push(Event::Text(data.to_owned()));
+            each(Event::Text(data.to_owned()))?;
             rest = after;
         } else if rest.starts_with("<!--") {
             rest = skip("-->").ok_or_else(|| wrong("no end of a comment", here))?;
@@ -43,7 +48,7 @@ pub(super) fn events(text: &str) -> Result<Vec<Event>> {
             if open.pop().as_deref() != Some(name) {
                 return Err(wrong("an end without a begin", here));
             }
-            events.push(Event::End { name: name.to_owned() });
+            each(Event::End { name: name.to_owned() })?;
             rest = after;
         } else {
             let (tag, after) = tag(&rest[1..]).ok_or_else(|| wrong("no end of a tag", here))?;
@@ -57,18 +62,20 @@ pub(super) fn events(text: &str) -> Result<Vec<Event>> {
                 return Err(wrong("a tag without a name", here));
             }
             let attributes = attributes_of(attributes).ok_or_else(|| wrong("a broken attribute", here))?;
-            events.push(Event::Begin { name: name.clone(), attributes });
+            each(Event::Begin { name: name.clone(), attributes })?;
             if empty {
-                events.push(Event::End { name })
+                each(Event::End { name })?;
+            } else if open.len() < DEEPEST {
+                open.push(name);
             } else {
-                open.push(name)
+                return Err(Error::limit("the OVF descriptor has too many elements inside each other").at(here));
             }
             rest = after;
         }
     }
     match open.last() {
         Some(name) => Err(wrong(&format!("{name} does not end: it was cut off"), text.len() as u64)),
-        None => Ok(events),
+        None => Ok(()),
     }
 }
 
@@ -100,6 +107,9 @@ fn attributes_of(mut text: &str) -> Option<Vec<(String, String)>> {
         text = text.trim_start();
         if text.is_empty() {
             return Some(found);
+        }
+        if found.len() >= ATTRIBUTES {
+            return None;
         }
         let (name, after) = text.split_once('=')?;
         let after = after.trim_start();

@@ -4,6 +4,7 @@ use super::bundle::descriptor_of;
 use super::layout::SECTOR;
 use super::{descriptor, read};
 use crate::blocks::{Findings, share};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tintype_core::{Finding, OpenRequest, Result, Source};
 
@@ -12,8 +13,9 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
         return file(request, &request.entry.name, request.entry.source()?);
     };
     let mut all = Vec::new();
+    let mut seen = BTreeSet::new();
     for storage in descriptor::parse(&text)?.storages {
-        for image in storage.images.iter().filter(|i| i.kind == "Compressed") {
+        for image in storage.images.iter().filter(|i| i.kind == "Compressed" && seen.insert(i.file.clone())) {
             let source = request.open_beside(&image.file).map_err(|e| e.in_path(&image.file))?;
             all.extend(file(request, &image.file, &source)?);
         }

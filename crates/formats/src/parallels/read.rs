@@ -40,7 +40,8 @@ pub(super) fn parse(name: &str, source: &Arc<dyn Source>) -> Result<Parsed> {
         return Err(wrong(Error::corrupt("clusters have no bytes").at(28)));
     }
     let entries = u64::from(header.bat_entries.get());
-    let len = sectors.checked_mul(SECTOR).filter(|len| *len <= entries * cluster && *len <= i64::MAX as u64);
+    let room = entries.saturating_mul(cluster).min(i64::MAX as u64);
+    let len = sectors.checked_mul(SECTOR).filter(|len| *len <= room);
     let len = len.ok_or_else(|| {
         wrong(Error::corrupt(format!("the disk of {sectors} sectors is larger than its {entries} clusters")).at(36))
     })?;

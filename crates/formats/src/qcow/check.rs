@@ -73,10 +73,20 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
 fn run(file: &dyn Source, name: &str) -> Result<Vec<Finding>> {
     let header = Header::read(file)?;
     let mut findings = Findings::new(name);
-    walk(file, &header, &mut |_, _, _| {}, &mut |thing, what, at| {
+    let mut unaligned = 0u64;
+    let mut align = |thing, at: u64, len: u64| {
+        // Packed clusters lie anywhere; one that is as long as a cluster is none.
+        let whole = matches!(thing, Thing::L2(_)) || matches!(thing, Thing::Cluster(_)) && len == header.cluster();
+        unaligned += u64::from(whole && !at.is_multiple_of(header.cluster()));
+    };
+    walk(file, &header, &mut align, &mut |thing, what, at| {
         let what = || format!("{} {what}", thing.name(&header));
         findings.each("entries that lead where nothing can be", what, at, thing.touches(&header));
     })?;
+    if unaligned > 0 {
+        let what = format!("{unaligned} tables and clusters lie at no multiple of the cluster size, as QEMU's do");
+        findings.warning(what, header.l1_offset);
+    }
     let list = |take: &mut dyn FnMut(u64, u64, u64)| {
         walk(file, &header, &mut |thing, at, len| take(thing.number(), at, len), &mut |_, _, _| {})
     };

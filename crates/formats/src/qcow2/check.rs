@@ -8,15 +8,19 @@ use super::layout::{BITMAPS, CORRUPT, Header, OFFSET};
 use super::open::{CORRUPT_MEANS, Opened, structure};
 use super::parts;
 use crate::blocks::{Entry, Findings, References, nonzero};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tintype_core::{Error, Finding, OpenRequest, Result};
 use walk::L1;
 
 /// Most times that all tables are gone through, for a file with more clusters than can be counted at once.
 const PASSES: u32 = 64;
+/// The same, where next to nothing is counted each time.
+const SCATTERED: u32 = 2;
 /// Most entries of L1 tables that are looked at.
 const L1_ENTRIES: u64 = 1 << 28;
+/// Most entries of tables of bitmaps: one of a disk of 64 TiB, with a bit for 4 KiB in clusters of 64 KiB, has 32768.
+const BITMAP_ENTRIES: u64 = 1 << 24;
 /// Most different L2 tables.
 const L2_TABLES: usize = 2 << 20;
 /// Most bytes of a refcount table, as in QEMU.
@@ -59,6 +63,7 @@ fn run(opened: Arc<Opened>) -> Result<Vec<Finding>> {
         check.findings.quiet = false;
         check.compare(&header)?;
         match check.found.next() {
+            Some(_) if pass >= SCATTERED && check.found.is_scattered() => break,
             None => return Ok(check.findings.finish()),
             Some(next) => check.found = References::from(next),
         }
@@ -162,14 +167,16 @@ impl Check {
                 if table == 0 {
                     return Ok(());
                 }
-                *tables.entry(table).or_default() += times;
-                if tables.len() > L2_TABLES {
-                    return Err(Error::limit("more L2 tables than can be checked"));
-                }
                 self.region(table, cluster, "an L2 table", times);
+                // Such tables lie over each other: there may be far more of them than the file has room for.
                 if !table.is_multiple_of(cluster) {
                     let what = || format!("entry {index} of an L1 table points to {table}, which is no cluster");
                     self.findings.each("entries that lead to no cluster", what, l1.offset + index * 8, None);
+                    return Ok(());
+                }
+                *tables.entry(table).or_default() += times;
+                if tables.len() > L2_TABLES {
+                    return Err(Error::limit("more L2 tables than can be checked"));
                 }
                 Ok(())
             })?;
@@ -202,7 +209,11 @@ impl Check {
             self.region(at.offset, at.len, "the bitmap directory", 1);
         }
         let file = Arc::clone(self.opened.file());
-        for bitmap in parts::bitmaps(&self.opened)? {
+        let bitmaps = parts::bitmaps(&self.opened)?;
+        if bitmaps.iter().map(|b| u64::from(b.entries)).sum::<u64>() > BITMAP_ENTRIES {
+            return Err(Error::limit("more entries in tables of bitmaps than can be checked"));
+        }
+        for bitmap in bitmaps {
             if bitmap.entries == 0 {
                 continue;
             }
@@ -244,10 +255,13 @@ impl Check {
         let file = Arc::clone(self.opened.file());
         let table = (header.refcount_table_offset, self.stored.table_len() * 8);
         let per_word = 64 >> geometry.refcount_order;
+        let mut seen = HashSet::new();
         nonzero(&*file, table.0, table.1, Entry::Be64, &mut |index, entry, _| {
             let block = entry & !0x1ff;
             let first = index.saturating_mul(geometry.counts());
-            if block == 0 || !block.is_multiple_of(cluster) || !self.found.reaches(first, first + geometry.counts()) {
+            let reached = first < self.clusters && self.found.reaches(first, first + geometry.counts());
+            // That one block counts for two parts of the file was told; to go through it again would take no end.
+            if block == 0 || !block.is_multiple_of(cluster) || !reached || !seen.insert(block) {
                 return Ok(());
             }
             nonzero(&*file, block, cluster, Entry::Be64, &mut |word, bits, _| {

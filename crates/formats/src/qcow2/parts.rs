@@ -5,13 +5,14 @@ use super::layout::BITMAPS;
 use super::mapping::Mapping;
 use super::open::Opened;
 use crate::blocks::{be16, be32, be64, holds};
+use std::collections::HashMap;
 use std::sync::Arc;
 use tintype_core::{Error, Facts, OpenPart, Part, Result, Source, human_size};
 
 /// Most snapshots and bitmaps that are listed, as in QEMU.
 const MOST: u32 = 65535;
-/// Most bytes of a directory of them.
-const LONGEST: u64 = 64 << 20;
+/// Most bytes of a directory of them: enough for that many with names as people give them.
+const LONGEST: u64 = 16 << 20;
 /// Bytes that are read of a directory at once.
 const CHUNK: u64 = 64 << 10;
 
@@ -56,11 +57,12 @@ impl<'a> Directory<'a> {
 
     /// The next `len` bytes, at most [`CHUNK`] twice.
     fn take(&mut self, len: u64) -> Result<&[u8]> {
+        // No sum of what follows can overflow for what lies inside the file.
+        holds(self.source, self.what, self.at, len)?;
         if self.at + len - self.start > LONGEST {
             return Err(Error::limit(format!("{} is longer than {}", self.what, human_size(LONGEST))).at(self.start));
         }
         if self.at + len > self.held_at + self.held.len() as u64 {
-            holds(self.source, self.what, self.at, len)?;
             let held = len.max(CHUNK).min(self.source.len() - self.at);
             self.held.resize(held as usize, 0);
             self.source.read_at(&mut self.held, self.at)?;
@@ -160,8 +162,12 @@ pub(super) fn list(opened: &Arc<Opened>, active: Mapping, len: u64) -> Result<Li
     let mut listed = Listed::default();
     let (found, _) = snapshots(opened)?;
     listed.snapshots = found.len();
-    for (i, snapshot) in found.iter().enumerate() {
-        let alone = !found.iter().enumerate().any(|(j, other)| i != j && other.name == snapshot.name);
+    let mut called: HashMap<&str, u32> = HashMap::new();
+    for snapshot in &found {
+        *called.entry(&snapshot.name).or_default() += 1;
+    }
+    for snapshot in &found {
+        let alone = called.get(&snapshot.name[..]) == Some(&1);
         // Names may be the same, identifiers not.
         let name = if alone && !snapshot.name.is_empty() { &snapshot.name } else { &snapshot.id };
         listed.parts.push(Part {

@@ -11,9 +11,9 @@ pub(super) const MAGIC: [u8; 4] = *b"QED\0";
 /// Bytes of the header.
 pub(super) const HEADER: usize = 64;
 /// Bytes of a cluster, a power of two.
-pub(super) const CLUSTER: RangeInclusive<u64> = 4096..=64 << 20;
+const CLUSTER: RangeInclusive<u64> = 4096..=64 << 20;
 /// Clusters of a table, a power of two.
-pub(super) const TABLE: RangeInclusive<u64> = 1..=16;
+const TABLE: RangeInclusive<u64> = 1..=16;
 
 // Features.
 pub(super) const BACKING: u64 = 1;

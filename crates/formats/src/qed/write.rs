@@ -7,8 +7,9 @@
 //! Workers take places for clusters from a counter and write there; whoever puts pieces in order writes down where they lie.
 //! The header comes last, so that nothing looks like an image before it is one.
 
-use super::layout::{CLUSTER, Header, SECTOR, TABLE, ZERO};
+use super::layout::{Header, SECTOR, ZERO};
 use crate::blocks::{Content, Judge, Known, LONGEST_NAME, blank_to, padded, padding};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tintype_core::{
@@ -18,17 +19,21 @@ use tintype_core::{
 
 /// Units in which zeros are looked for: the smallest cluster, and the smallest hole that common file systems make.
 const HOLE: usize = 4096;
+/// Bytes of a cluster and clusters of a table, powers of two, that QEMU can open. It opens no tables of a single cluster, and nothing
+/// where the most that tables could map is no number of 64 bits: both seen with qemu-img 7.2.
+const CLUSTER: RangeInclusive<u64> = 4096..=4 << 20;
+const TABLE: RangeInclusive<u64> = 2..=16;
 /// Entries of an L2 table that are written at once.
 const WINDOW: u64 = 8192;
 
 pub(super) const OPTIONS: &[OptionSpec] = &[
     OptionSpec {
         name: "cluster_size",
-        values: "4KiB..64MiB",
+        values: "4KiB..4MiB",
         default: "64KiB",
         help: "unit of allocation; larger ones need smaller tables",
     },
-    OptionSpec { name: "table_size", values: "1|2|4|8|16", default: "4", help: "clusters of a table" },
+    OptionSpec { name: "table_size", values: "2|4|8|16", default: "4", help: "clusters of a table" },
 ];
 
 pub(super) fn create(request: &CreateRequest) -> Result<Box<dyn Sink>> {
@@ -64,6 +69,10 @@ fn plan(request: &CreateRequest, len: u64) -> Result<Header> {
         size: padded(len, SECTOR)?,
         backing: None,
     };
+    if header.span().checked_mul(header.entries()).is_none() {
+        let what = "QEMU opens no image with clusters and tables that large: give a smaller --option cluster_size=N or table_size=N";
+        return Err(Error::usage(what));
+    }
     if header.size > header.most() {
         let (most, larger) = (human_size(header.most()), "give --option cluster_size=N or table_size=N");
         return Err(Error::usage(format!("clusters and tables of this size map {most} at most: {larger}")));
@@ -295,7 +304,7 @@ fn bytes_of(entries: &[u64]) -> Vec<u8> {
 impl Sink for Writer {
     fn feed(&self) -> Feed {
         Feed {
-            // At most 64 MiB.
+            // At most 4 MiB.
             chunk: self.header.cluster as u32,
             carries: super::FORMAT.caps.states,
             zeros: HOLE as u32,

@@ -1,10 +1,10 @@
 //! Checks the structure, and the checksums where there are any.
 
 use super::layout::{CRC, Chunk, Header};
-use super::read::{Parsed, open, parse};
+use super::read::{Content, Parsed, parse};
 use crate::blocks::Findings;
 use tintype_codec::checksum::Crc32;
-use tintype_core::{Error, Finding, OpenRequest, Result, Source};
+use tintype_core::{Error, Finding, OpenRequest, Result};
 use zerocopy::FromBytes;
 
 /// Bytes that are read at once.
@@ -30,7 +30,6 @@ fn checksums(request: &OpenRequest, parsed: &Parsed, findings: &mut Findings) ->
     let mut head = [0; Header::LEN as usize];
     source.read_at(&mut head, 0)?;
     let header = Header::read_from_bytes(&head).map_err(|_| Error::corrupt("the header is too short"))?;
-    let disk = open(request)?.disk;
     let (mut sum, mut done, mut end) = (Crc32::new(), 0, 0u64);
     let mut at = u64::from(header.header_size.get());
     for _ in 0..header.chunks.get() {
@@ -40,7 +39,7 @@ fn checksums(request: &OpenRequest, parsed: &Parsed, findings: &mut Findings) ->
         if chunk.kind.get() != CRC {
             end += u64::from(chunk.blocks.get()) * parsed.block;
         } else {
-            add(&mut sum, &*disk, done, end, request)?;
+            add(&mut sum, parsed, done, end, request)?;
             done = end;
             let mut stored = [0; 4];
             source.read_at(&mut stored, at + u64::from(header.chunk_header_size.get()))?;
@@ -54,17 +53,29 @@ fn checksums(request: &OpenRequest, parsed: &Parsed, findings: &mut Findings) ->
     Ok(())
 }
 
-fn add(sum: &mut Crc32, disk: &dyn Source, from: u64, to: u64, request: &OpenRequest) -> Result<()> {
+/// Adds the bytes of the disk from `from` to `to` to a checksum; those that are not in the file cost nothing, however many they are.
+fn add(sum: &mut Crc32, parsed: &Parsed, from: u64, to: u64, request: &OpenRequest) -> Result<()> {
     let mut bytes = vec![0; STEP as usize];
     let mut at = from;
     while at < to {
         if request.watch.cancelled() {
             return Err(Error::cancelled());
         }
-        let now = &mut bytes[..STEP.min(to - at) as usize];
-        disk.read_at(now, at)?;
-        sum.update(now);
-        at += now.len() as u64;
+        let (piece, start) = parsed.piece_at(at)?;
+        let end = piece.end.min(to);
+        match piece.content {
+            // Blocks are whole words.
+            Content::Fill(word, _) => sum.repeat(&word, (end - at) / 4),
+            Content::Skip => sum.repeat(&[0; 4], (end - at) / 4),
+            Content::Raw(place) => {
+                let now = &mut bytes[..STEP.min(end - at) as usize];
+                parsed.host.source.read_at(now, place + (at - start))?;
+                sum.update(now);
+                at += now.len() as u64;
+                continue;
+            }
+        }
+        at = end;
     }
     Ok(())
 }

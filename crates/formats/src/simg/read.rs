@@ -89,6 +89,9 @@ fn chunks(request: &OpenRequest, name: &str, source: &Arc<dyn Source>) -> Result
         return Err(Error::corrupt(what).at(8));
     }
     let len = block * u64::from(header.blocks.get());
+    if len > i64::MAX as u64 {
+        return Err(Error::corrupt(format!("a disk of {} blocks of {block} bytes", header.blocks)).at(12));
+    }
     let (mut at, mut end, mut checksums) = (first, 0u64, 0);
     let mut pieces: Vec<Piece> = Vec::new();
     for n in 0..header.chunks.get() {
@@ -150,11 +153,18 @@ fn follows(last: Content, content: Content) -> bool {
     }
 }
 
-impl BlockMap for Parsed {
-    fn run_at(&self, offset: u64, _most: u64) -> Result<Run> {
+impl Parsed {
+    /// The piece that `offset` lies in, and where it begins.
+    pub(super) fn piece_at(&self, offset: u64) -> Result<(&Piece, u64)> {
         let i = self.pieces.partition_point(|p| p.end <= offset);
         let piece = self.pieces.get(i).ok_or_else(|| Error::corrupt("the chunks end before the disk"))?;
-        let start = if i == 0 { 0 } else { self.pieces[i - 1].end };
+        Ok((piece, if i == 0 { 0 } else { self.pieces[i - 1].end }))
+    }
+}
+
+impl BlockMap for Parsed {
+    fn run_at(&self, offset: u64, _most: u64) -> Result<Run> {
+        let (piece, start) = self.piece_at(offset)?;
         let len = piece.end - offset;
         Ok(match piece.content {
             Content::Raw(at) => Run::new(len, Place::At(at + (offset - start))),

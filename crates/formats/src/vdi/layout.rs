@@ -17,6 +17,8 @@ pub(super) const ABSENT: u64 = 0xFFFF_FFFF;
 pub(super) const ZERO: u64 = 0xFFFF_FFFE;
 /// Bytes of a block, as everybody writes them.
 pub(super) const BLOCK: u64 = 1 << 20;
+/// Most bytes of a block that are believed, with what stands in front of it.
+const MOST_BLOCK: u64 = 1 << 30;
 /// What sectors have: nothing else was ever seen.
 pub(super) const SECTOR: u64 = 512;
 /// Least bytes of the header that we need: up to the parent's identifiers.
@@ -108,6 +110,10 @@ impl Header {
         if block == 0 || !block.is_multiple_of(SECTOR) || !u64::from(whole.block_extra.get()).is_multiple_of(SECTOR) {
             let what = format!("blocks of {block} bytes and {} more are no whole sectors", whole.block_extra);
             return Err(Error::corrupt(what).at(0x178));
+        }
+        if block + u64::from(whole.block_extra.get()) > MOST_BLOCK {
+            let what = format!("blocks of {block} bytes and {} more are longer than anybody writes", whole.block_extra);
+            return Err(Error::limit(what).at(0x178));
         }
         let room = block * u64::from(whole.blocks.get());
         if whole.disk_size.get() > room {

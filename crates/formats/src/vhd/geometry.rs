@@ -7,9 +7,11 @@ use super::layout::{Footer, SECTOR};
 /// The most that can be said.
 const MOST: u64 = 65535 * 16 * 255;
 
-/// Programs that mean the current size and not the geometry: Hyper-V, qemu-img with `force_size`, disk2vhd, Xen's tapdisk, XenServer,
-/// VirtualBox. All others are taken to be like Virtual PC.
-const EXACT: [[u8; 4]; 6] = [*b"win ", *b"qem2", *b"d2v ", *b"tap\0", *b"CTXS", *b"vbox"];
+/// Programs that mean the current size and not the geometry: Hyper-V, Azure, qemu-img with `force_size`, disk2vhd, Xen's tapdisk,
+/// XenServer, VirtualBox. All others are taken to be like Virtual PC.
+const EXACT: [[u8; 4]; 7] = [*b"win ", *b"wa\0\0", *b"qem2", *b"d2v ", *b"tap\0", *b"CTXS", *b"vbox"];
+/// Programs that mean the geometry, even where a fixed disk has bytes behind its end: Virtual PC, Virtual Server, qemu-img.
+const BY_GEOMETRY: [[u8; 4]; 3] = [*b"vpc ", *b"vs  ", *b"qemu"];
 
 /// Cylinders, heads, sectors for this many sectors.
 pub(super) fn geometry(sectors: u64) -> (u16, u8, u8) {
@@ -42,11 +44,13 @@ pub(super) fn round_up(sectors: u64) -> Option<u64> {
         .map(|found| product(geometry(found)))
 }
 
-/// How long the disk is by its footer, and what is odd about that.
-pub(super) fn len(footer: &Footer) -> (u64, Option<String>) {
+/// How long the disk is by its footer, and what is odd about that; a fixed one has `fixed` bytes in front of it.
+pub(super) fn len(footer: &Footer, fixed: Option<u64>) -> (u64, Option<String>) {
     let current = footer.current_size.get();
     let said = product((footer.cylinders.get(), footer.heads, footer.sectors));
-    if EXACT.contains(&footer.creator_application) || said == MOST || said == 0 {
+    // Bytes that are there, as many as the footer says, are the disk's.
+    let there = fixed == Some(current) && !BY_GEOMETRY.contains(&footer.creator_application);
+    if EXACT.contains(&footer.creator_application) || there || said == MOST || said == 0 {
         return (current, None);
     }
     let said = said * SECTOR;

@@ -16,7 +16,7 @@ pub(super) fn open(request: &OpenRequest, source: &dyn Source, header: &Header) 
         let below = request.backing(name)?;
         let (image, id) = read::open_known(&below)?;
         if id == header.parent_unique_id {
-            return Ok(Candidate::Parent(below, image));
+            return Ok(Candidate::Parent(Box::new((below, image))));
         }
         let ids = (uuid::plain_text(&id), uuid::plain_text(&header.parent_unique_id));
         Ok(Candidate::Other(format!("it is another one, {}, not {}", ids.0, ids.1)))

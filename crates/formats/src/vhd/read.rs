@@ -100,7 +100,7 @@ fn parse_source(name: &str, source: &Arc<dyn Source>) -> Result<Parsed> {
         let what = format!("format version {:#010x} is not known", footer.file_format_version);
         return Err(Error::unsupported(what));
     }
-    let (len, odd) = geometry::len(&footer);
+    let (len, odd) = geometry::len(&footer, (kind == Kind::Fixed).then_some(end));
     if len > MOST || !len.is_multiple_of(SECTOR) {
         let what = format!("a disk of {len} bytes is none: it has whole sectors, and at most 2,040 GiB");
         return Err(Error::corrupt(what).at(end));

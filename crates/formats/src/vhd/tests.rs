@@ -78,7 +78,15 @@ fn what_is_added_is_said() {
 #[test]
 fn the_creator_decides_which_size_holds() {
     let model = Model::noise(3_146_240, 1);
-    for (creator, len) in [(b"win ", 3_146_240), (b"qem2", 3_146_240), (b"vpc ", 3_133_440), (b"qemu", 3_133_440)] {
+    for (creator, len) in [
+        (b"win ", 3_146_240),
+        (b"wa\0\0", 3_146_240),
+        (b"qem2", 3_146_240),
+        (b"vpc ", 3_133_440),
+        (b"qemu", 3_133_440),
+        // Nobody knows it, and all the bytes are there.
+        (b"XYZ ", 3_146_240),
+    ] {
         let outlet = written(&model, &["subformat=fixed"]);
         let mut file = outlet.bytes("d.vhd").unwrap();
         let at = file.len() - 512;

@@ -42,9 +42,13 @@ pub(super) fn read(request: &OpenRequest) -> Result<Head> {
         return Err(wrong(Error::unsupported(format!("VHDX version {} is not known, only 1 is", header.version))));
     }
     let (replayed, count) = match header.log_guid {
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] => (Arc::clone(source), 0),
+        id if id == [0; 16] => (Arc::clone(source), 0),
         _ => log::replay(source, &header, &request.limits).map_err(wrong)?,
     };
+    if header.log_guid != [0; 16] && count == 0 {
+        let what = "the image was not closed, and nothing is in its log: who had it open was stopped before the first change, or did not keep to the log";
+        findings.push(Finding::damage(what).in_file(name, header.log_offset.get()));
+    }
     let regions = regions(&*replayed, name, &mut findings).map_err(wrong)?;
     let mut found = [None, None];
     for region in &regions {

@@ -13,8 +13,8 @@ const DESCRIPTORS: usize = SECTOR / size_of::<Descriptor>();
 /// How many times the length of the log is read at most to prove its entries: each lies in it once.
 const EFFORT: usize = 16;
 
-/// The file with its log replayed, and how many entries that took. `Corrupt` if nothing in the log is whole, or the file was cut off;
-/// `Limit` for a log larger than one allocation.
+/// The file with its log replayed, and how many entries that took: none where the log was never begun. `Corrupt` if what is in the log is
+/// not whole, or the file was cut off; `Limit` for a log larger than one allocation.
 pub(super) fn replay(source: &Arc<dyn Source>, header: &Header, limits: &Limits) -> Result<(Arc<dyn Source>, usize)> {
     let (at, len) = (header.log_offset.get(), u64::from(header.log_length.get()));
     if header.log_version.get() != 0 {
@@ -31,6 +31,10 @@ pub(super) fn replay(source: &Arc<dyn Source>, header: &Header, limits: &Limits)
     let log = Log { effort: bytes.len().saturating_mul(EFFORT), bytes, guid: header.log_guid };
     let sequence = log.active().map_err(|e| e.at(at))?;
     let Some(head) = sequence.last() else {
+        // Who opens an image notes its log in the headers first, and only then writes into it.
+        if !log.is_begun() {
+            return Ok((Arc::clone(source), 0));
+        }
         let what = "the image was not closed, and there is no whole entry in its log: what it holds is not known";
         return Err(Error::corrupt(what).at(at));
     };
@@ -68,6 +72,14 @@ struct Log {
 }
 
 impl Log {
+    /// True if any sector is the first of an entry, whole or not, of this log.
+    fn is_begun(&self) -> bool {
+        self.bytes.chunks_exact(SECTOR).any(|sector| {
+            LogEntry::read_from_prefix(sector)
+                .is_ok_and(|(entry, _)| entry.signature == LogEntry::SIGNATURE && entry.log_guid == self.guid)
+        })
+    }
+
     /// A sector of the entry at `at`, which may go on at the start of the log.
     fn sector(&self, at: usize, i: usize) -> &[u8] {
         let place = (at + i * SECTOR) % self.bytes.len();

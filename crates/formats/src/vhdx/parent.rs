@@ -31,7 +31,7 @@ pub(super) fn open(request: &OpenRequest, metadata: &Metadata) -> Result<(OpenRe
             return Err(Error::corrupt(what).in_path(&request.entry.name));
         }
         if linkages.contains(&parent.written) {
-            return Ok(Candidate::Parent(below, image));
+            return Ok(Candidate::Parent(Box::new((below, image))));
         }
         let ids = (uuid::text(&parent.written), uuid::text(&linkages[0]));
         Ok(Candidate::Other(format!("it is another one, or was written to: {}, not {}", ids.0, ids.1)))

@@ -267,7 +267,9 @@ fn a_log_that_cannot_be_replayed_is_refused() {
         });
         open(&outlet).err().map(|e| (e.kind(), e.what().to_owned()))
     };
-    let (found, what) = kind(&|_| {}).unwrap();
+    let mut torn = entry(1, 0, GUID, len, &[(4 << 20, Some([1; 4096]))]);
+    torn[5000] ^= 1;
+    let (found, what) = kind(&|f| log(f, 0, &torn)).unwrap();
     assert!(found == Kind::Corrupt && what.contains("no whole entry"), "{what}");
     let (found, what) = kind(&|f| log(f, 0, &entry(1, 0, GUID, len + MIB, &[]))).unwrap();
     assert!(found == Kind::Corrupt && what.contains("cut off"), "{what}");
@@ -284,6 +286,21 @@ fn a_log_that_cannot_be_replayed_is_refused() {
     })
     .unwrap();
     assert!(found == Kind::Limit, "{what}");
+}
+
+#[test]
+fn a_log_that_was_never_begun_is_damage_and_no_loss() {
+    let model = Model::noise(2 << 20, 7);
+    // Entries of another time say nothing of this log.
+    let old = entry(5, 0, [9; 16], 4 << 20, &[(4 << 20, Some([1; 4096]))]);
+    let opened = with(&written(&model, &[]), |f| {
+        dirty(f);
+        log(f, 0, &old);
+    });
+    let image = open(&opened).unwrap();
+    check_source(&*image.disk, &model);
+    assert_eq!(image.damage.len(), 1, "{:?}", image.damage);
+    assert!(findings(&opened).contains("nothing is in its log"));
 }
 
 /// A differencing disk of 6 MiB over `Base.vhdx` of 5 MiB, in blocks of 1 MiB: the first has sectors of its own, the second is

@@ -5,21 +5,49 @@ use super::disk::Sparse;
 use super::layout::{GrainMarker, Packing, SECTOR};
 use super::read::{load, sparse};
 use super::sparse::{Entries, tables};
-use crate::blocks::{BlockMap, Findings, Levels, Packed, Place, Run, overlaps};
+use crate::blocks::{BlockMap, Findings, Levels, Packed, Place, Run, Step, overlaps};
+use std::collections::HashMap;
 use tintype_core::{Error, Finding, Kind, OpenRequest, Result};
 use zerocopy::FromBytes;
 
 /// Most pairs of grains in one place that are looked for.
 const PAIRS: usize = 1 << 16;
+/// Most different grain tables: those of 64 TiB.
+const TABLES: usize = 2 << 20;
 
 /// What opening finds, and everything that can be said of the tables without inflating grains.
 pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
     let loaded = load(request)?;
     let mut findings = loaded.notes();
+    let mut seen: HashMap<&str, u32> = HashMap::new();
     for extent in sparse(&loaded.parts) {
+        let times = seen.entry(&extent.file.name).or_default();
+        *times += 1;
+        if *times > 1 {
+            // Once is enough to tell of it, and to look at it.
+            if *times == 2 {
+                let what = "the descriptor names this file more than once: its extents are one and the same";
+                findings.push(Finding::damage(what).in_file(&extent.file.name, 0));
+            }
+            continue;
+        }
+        // Of a directory that leaves the file, only what is there can be looked at.
+        let shape = extent.shape;
+        let there = extent.file.source.len().saturating_sub(shape.directory) / shape.width();
+        let mut extent = extent.clone();
+        if there < shape.tables() {
+            let what = format!("the grain directory has {} entries, of which the file holds {there}", shape.tables());
+            findings.push(Finding::damage(what).in_file(&extent.file.name, shape.directory));
+            extent.shape.len = shape.len.min(there.saturating_mul(shape.grain * shape.entries));
+        }
+        let extent = &extent;
         let tables = tables(extent.file.clone(), extent.shape, request.care);
         let mut checking = Checking { extent, tables, request, findings: Findings::new(&extent.file.name) };
-        let done = checking.directories().and_then(|()| checking.grains());
+        let done = checking.directories().and_then(|()| match checking.distinct()? {
+            true => checking.grains(),
+            // Of a table that is there twice every grain is there twice: that is told, and there may be no end of them.
+            false => Ok(()),
+        });
         done.map_err(|e| e.met_in(&extent.file.name))?;
         findings.append(&mut checking.findings.finish());
     }
@@ -38,7 +66,12 @@ fn runs(
         stopped(request)?;
         let left = shape.len - offset;
         let (len, run) = match tables.run_at(offset, left) {
-            Err(e) if e.kind() == Kind::Corrupt => (shape.grain, Err(e)),
+            Err(e) if e.kind() == Kind::Corrupt => {
+                // A grain that lies nowhere, or a whole table.
+                let span = shape.grain * shape.entries;
+                let table = tables.step(offset, 1).is_err();
+                (if table { span - offset % span } else { shape.grain }, Err(e))
+            }
             run => {
                 let run = run?;
                 let len = run.len.min(left);
@@ -104,6 +137,44 @@ impl Checking<'_> {
             i += if skip > 1 { 1 + together(shape.directory, a).min(together(copy, b)) } else { 1 };
         }
         Ok(())
+    }
+
+    /// Whether no two entries of the directory lead to one table.
+    fn distinct(&mut self) -> Result<bool> {
+        let shape = self.extent.shape;
+        let span = shape.grain * shape.entries;
+        let mut places: HashMap<u64, u64> = HashMap::new();
+        let mut offset = 0;
+        while offset < shape.len {
+            stopped(self.request)?;
+            let (at, entries) = match self.tables.step(offset, shape.len - offset) {
+                Ok(Step::Entry { at, entries }) => (at, entries),
+                Ok(Step::Run(run)) => {
+                    offset = offset.saturating_add(run.len);
+                    continue;
+                }
+                // It was told that the directory is damaged.
+                Err(e) if e.kind() == Kind::Corrupt => {
+                    offset = offset.saturating_add(span);
+                    continue;
+                }
+                Err(e) => return Err(e),
+            };
+            let first = offset / span;
+            for i in 0..entries / shape.entries {
+                let at = at + i * shape.table_len();
+                if let Some(other) = places.insert(at, first + i) {
+                    let what = format!("grain tables {other} and {} lie in one place", first + i);
+                    self.findings.damage(what, at);
+                    return Ok(false);
+                }
+            }
+            if places.len() > TABLES {
+                return Err(Error::limit("more grain tables than can be checked"));
+            }
+            offset = offset.saturating_add(entries.saturating_mul(shape.grain));
+        }
+        Ok(true)
     }
 
     /// Where in the table at `a` something is that the one at `b` does not have.

@@ -41,8 +41,24 @@ pub(super) fn faults(file: &HostFile, shape: &Shape) -> Result<Faults> {
             found.copy = found.copy.take().or_else(|| fault(copy, Some(&first)));
         }
         i += 1;
+        let absent = |place: &Result<Place>| matches!(place, Ok(Place::Absent));
+        if absent(&first) && copy.as_ref().is_none_or(absent) {
+            // Where nobody has written to them, there is nothing in either of them.
+            let both = [Some(shape.directory), shape.copy].into_iter().flatten();
+            i += both.map(|at| hole(&tables, at, i)).min().unwrap_or(0);
+        }
     }
     Ok(found)
+}
+
+/// How many entries of the directory at `directory`, from `i` on, lie in a hole of the file.
+fn hole(tables: &Levels<Entries>, directory: u64, i: u64) -> u64 {
+    let at = directory.saturating_add(i * tables.first.width());
+    let left = tables.entries.saturating_sub(i).max(1);
+    match tables.tables.at(Entries::FIRST, at, left, tables.first) {
+        Ok(entries) if entries.bytes().is_none() => entries.len(),
+        _ => 0,
+    }
 }
 
 /// The table that entry `i` of the directory at `directory` leads to, if it can be one.

@@ -42,6 +42,8 @@ const NEWLINES: [u8; 4] = *b"\n \r\n";
 
 /// Most sectors of a grain that are believed: 64 MiB.
 const MOST_GRAIN: u64 = 1 << 17;
+/// Most sectors of a compressed grain: 1 MiB, of which each thread keeps one and a half. Everybody writes 64 KiB.
+const MOST_PACKED: u64 = 1 << 11;
 /// Most entries of a grain directory: 64 TiB at the smallest sizes there are.
 const MOST_TABLES: u64 = 1 << 25;
 
@@ -117,7 +119,11 @@ impl Header {
             }
             (other, _) => return Err(Error::unsupported(format!("the VMDK's compression method {other}"))),
         }
-        sizes(self.capacity.get(), self.grain_size.get(), u64::from(self.num_gtes_per_gt.get()), 1..=512)
+        let grain = self.grain_size.get();
+        if self.has(FLAG_COMPRESSED) && grain > MOST_PACKED {
+            return Err(Error::limit(format!("compressed grains of {grain} sectors; {MOST_PACKED} are the most")));
+        }
+        sizes(self.capacity.get(), grain, u64::from(self.num_gtes_per_gt.get()), 1..=512)
     }
 }
 

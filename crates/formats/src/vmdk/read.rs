@@ -71,6 +71,7 @@ pub(super) fn load(request: &OpenRequest) -> Result<Loaded> {
         parts: Vec::new(),
         files: vec![name.clone()],
         open: HashMap::from([(name.clone(), Arc::clone(&source))]),
+        shapes: HashMap::new(),
         notes: Notes::default(),
     };
     let descriptor = match Header::parse(&head) {
@@ -93,7 +94,10 @@ pub(super) fn load(request: &OpenRequest) -> Result<Loaded> {
                         let what = format!(
                             "the descriptor gives the extent {said} sectors, its header {has}; the header is believed"
                         );
-                        loading.notes.warnings.push(what);
+                        match has < said {
+                            true => loading.notes.damage.push(Finding::damage(what).in_file(name, 12)),
+                            false => loading.notes.warnings.push(what),
+                        }
                     }
                     loading.parts.push(Part { len: has * SECTOR, body: Body::Sparse(sparse) });
                 }
@@ -134,6 +138,7 @@ struct Loading<'a> {
     files: Vec<String>,
     // A descriptor may name a file many times.
     open: HashMap<String, Arc<dyn Source>>,
+    shapes: HashMap<String, Shape>,
     notes: Notes,
 }
 
@@ -192,9 +197,13 @@ impl Loading<'_> {
     }
 
     fn sparse(&mut self, file: HostFile) -> Result<Sparse> {
+        if let Some(shape) = self.shapes.get(&file.name) {
+            return Ok(Sparse { shape: *shape, file });
+        }
         let shape = self.shape(&*file.source, &file.name).map_err(|e| e.in_path(&file.name))?;
         let (shape, damage) = directories::choose(&file, shape).map_err(|e| e.in_path(&file.name))?;
         self.notes.damage.extend(damage);
+        self.shapes.insert(file.name.clone(), shape);
         Ok(Sparse { file, shape })
     }
 

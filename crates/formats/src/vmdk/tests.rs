@@ -255,6 +255,8 @@ fn sizes_that_cannot_be_are_refused_before_they_cost_anything() {
         (12, u64::MAX),
         (12, 1 << 54),
         (12, 1 << 40),
+        // Less than the descriptor says.
+        (12, 8),
         (20, 0),
         (20, 3),
         (20, 1 << 60),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tintype_codec::digest::Algorithm;
 use tintype_core::{Care, Compression, Error, Facts, Outlet, Result, parse_size};
 use tintype_device::folder::{Folder, Reach};
-use tintype_engine::open::Inputs;
+use tintype_engine::open::{InUse, Inputs};
 use tintype_engine::pipeline::{Policy, Replace};
 use tintype_engine::target::{Overwrite, Wish, backing};
 use tintype_engine::transfer::Proof;
@@ -55,6 +55,9 @@ pub struct InputArgs {
     /// Open files that an image names outside its own folder
     #[arg(long, help_heading = "Input")]
     pub allow_outside: bool,
+    /// Read an image that a virtual machine, or another program, has open for writing
+    #[arg(long, help_heading = "Input")]
+    pub allow_in_use: bool,
     /// The passphrase of an encrypted image is what FILE holds, without the end of its last line
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Input", conflicts_with = "passphrase_env")]
     pub passphrase_file: Option<PathBuf>,
@@ -77,6 +80,7 @@ impl InputArgs {
     pub fn inputs(&self, context: &Context<'_>) -> Inputs {
         Inputs {
             from: self.from.clone(),
+            in_use: if self.allow_in_use { InUse::Allowed } else { InUse::Refused },
             reach: if self.allow_outside { Reach::Anywhere } else { Reach::Beside },
             map: self.map.clone(),
             sidecars: sidecars(),
