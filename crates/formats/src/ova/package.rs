@@ -110,7 +110,7 @@ impl Package {
             Err(e) if is_missing(&e) => e,
             other => return other,
         };
-        match unescaped(name).map(|name| open(plain(&name))) {
+        match unescaped(name).map(|name| self.request.beneath(&name).and_then(|_| open(plain(&name)))) {
             None => Err(literal),
             Some(Err(e)) if is_missing(&e) => Err(literal),
             Some(other) => other,
@@ -284,7 +284,7 @@ impl Package {
                 }
             };
             let not =
-                names.into_iter().filter(|(line, name)| !is_listed(name) && !(is_listed(line) && means(line, name)));
+                names.into_iter().filter(|(line, name)| !(is_listed(name) || is_listed(line) && means(line, name)));
             unlisted.extend(not.map(|(_, name)| name));
         }
         unlisted
