@@ -1,7 +1,8 @@
 //! How a descriptor and a manifest spell the names of files.
 
-/// A name without the folder that it is in anyway.
-pub(super) fn plain(mut name: &str) -> &str {
+/// A name without the scheme and the folder that it has anyway.
+pub(super) fn plain(name: &str) -> &str {
+    let mut name = name.strip_prefix("file:").unwrap_or(name);
     while let Some(rest) = name.strip_prefix("./") {
         name = rest.trim_start_matches('/');
     }

@@ -120,6 +120,7 @@ impl Package {
     /// The pieces that a file is cut into. `Corrupt` unless all but the last have `chunk` bytes and none has more, unless they
     /// are together as long as the descriptor says, and where one is missing before another.
     pub(super) fn pieces(&self, file: &File, chunk: u64) -> Result<Pieces> {
+        self.request.beneath(&file.href)?;
         let (base, _) = self.spelled(&file.href, ".000000000")?;
         let mut list: Vec<(String, Arc<dyn Source>)> = Vec::new();
         let mut len = 0u64;
@@ -172,11 +173,20 @@ impl Package {
         }
     }
 
+    /// The request to open the file that is called `name` after [`Self::spelled`]: a colon in it is a letter.
+    fn below(&self, name: &str) -> Result<OpenRequest> {
+        match name.starts_with('/') {
+            true => self.request.backing(name),
+            false => self.request.backing(&format!("./{name}")),
+        }
+    }
+
     /// What is in a file, unpacked if the descriptor says that it is packed.
     pub(super) fn inside(&self, file: &File) -> Result<Inside> {
         let (request, files) = match file.chunk {
             None => {
-                let request = self.request.backing(&self.spelled(&file.href, "")?.0)?;
+                self.request.beneath(&file.href)?;
+                let request = self.below(&self.spelled(&file.href, "")?.0)?;
                 let files = vec![request.entry.name.clone()];
                 (request, files)
             }
@@ -185,7 +195,7 @@ impl Package {
                 let (names, sources): (Vec<_>, Vec<_>) = list.into_iter().unzip();
                 let entry = Entry::bytes(self.request.beside(&base)?, Arc::new(Concat::new(sources)?));
                 let files = names.iter().map(|name| self.request.beside(name)).collect::<Result<_>>()?;
-                (OpenRequest { entry, ..self.request.backing(&names[0])? }, files)
+                (OpenRequest { entry, ..self.below(&names[0])? }, files)
             }
         };
         let stored = request.entry.source()?.len();
