@@ -1,6 +1,7 @@
 //! Opening the disks of a machine.
 
 use super::envelope::Disk;
+use super::names::plain;
 use super::package::{Opened, Package, Pieces};
 use crate::blocks::Zeros;
 use std::sync::Arc;
@@ -56,7 +57,9 @@ fn files(package: &Package, own: &str, disk: Vec<String>) -> Result<Vec<String>>
     for file in package.files() {
         package.request.beneath(&file.href)?;
         let names = match file.chunk {
-            None => vec![package.spelled(&file.href, "").map_or_else(|_| file.href.clone(), |(name, _)| name)],
+            None => {
+                vec![package.spelled(&file.href, "").map_or_else(|_| plain(&file.href).to_owned(), |(name, _)| name)]
+            }
             // What cannot be read is nothing that anybody could overwrite.
             Some(chunk) => package.pieces(file, chunk).map_or_else(|_| Vec::new(), Pieces::names),
         };

@@ -340,15 +340,23 @@ fn names_are_uris_and_lead_nowhere_else() {
     assert_eq!(bytes(&*open(&outlet).unwrap().disk), meant);
     let outlet = with("a%20b.raw", &[("a b.raw", &meant), ("a%20b.raw", &literal)]);
     assert_eq!(bytes(&*open(&outlet).unwrap().disk), literal);
+    for (href, name) in [("./aa:b.raw", "aa:b.raw"), ("file:a.raw", "a.raw"), ("aa%3Ab.raw", "aa:b.raw")] {
+        assert_eq!(bytes(&*open(&with(href, &[(name, &meant)])).unwrap().disk), meant, "{href}");
+    }
     let hostile = [("../secret", Kind::Denied), ("%2e%2e/secret", Kind::Denied), ("%2E%2E%2Fsecret", Kind::Denied)];
-    let more = [("%2Fsecret", Kind::Denied), ("a%3a%2f%2fb:secret%00", Kind::Denied), ("http%3A//a", Kind::Denied)];
+    let more = [
+        ("%2Fsecret", Kind::Denied),
+        ("a%3a%2f%2fb:secret%00", Kind::Denied),
+        ("http://a/b", Kind::Denied),
+        ("file:%2e%2e/secret", Kind::Denied),
+    ];
     for (href, wanted) in hostile.into_iter().chain(more) {
         let outlet = with(href, &[("../secret", &meant), ("/secret", &meant)]);
         let mut request = open_request(&outlet, "m.ovf");
         request.opener = Arc::new(Closed(outlet));
         assert_eq!(told(read::open(&request)).0, wanted, "{href}");
     }
-    for href in ["a%2", "a%", "a%zz", "a%ff", "a%+1", "%\u{e4}"] {
+    for href in ["a%2", "a%", "a%zz", "a%ff", "http%3A//a", "a%+1", "%\u{e4}"] {
         assert_eq!(told(open(&with(href, &[]))).0, Kind::Io, "{href}");
     }
 }
