@@ -110,7 +110,7 @@ impl Package {
             Err(e) if is_missing(&e) => e,
             other => return other,
         };
-        match unescaped(name).map(|name| self.request.beneath(&name).and_then(|_| open(plain(&name)))) {
+        match unescaped(name).map(|name| open(plain(&name))) {
             None => Err(literal),
             Some(Err(e)) if is_missing(&e) => Err(literal),
             Some(other) => other,
