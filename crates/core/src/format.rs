@@ -163,25 +163,39 @@ pub struct OpenRequest {
 }
 
 impl OpenRequest {
-    /// The name, as the opener knows it, of what this image calls `name`: relative to the folder of its own file.
+    /// The name, as the opener knows it, of the extent or data file that this image calls `name`: relative to the folder of its own file.
     ///
-    /// Names come out of files that nobody vouches for: `Denied` for what is no path at all (`json:`, `nbd:`, `ssh://`). What
-    /// may be reached is the opener's business.
+    /// Names come out of files that nobody vouches for: `Denied` for what is no path at all. What may be reached is the opener's
+    /// business. A colon is a letter like any other, as for QEMU: `a:b.data` is a file.
     pub fn beside(&self, name: &str) -> Result<String> {
-        let name = name.strip_prefix("file:").unwrap_or(name);
-        let scheme = name.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| {
-            scheme.len() > 1 && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-._".contains(&b))
-        });
-        if name.is_empty() || name.contains('\0') || scheme.is_some() {
-            let what = format!("the image stands on {name:?}, which is no path of a file; nothing else is opened");
-            return Err(Error::denied(what).in_path(&self.entry.name));
+        if name.contains('\0') || name.split('/').all(|part| matches!(part, "" | ".")) {
+            return Err(self.no_path(name));
         }
         let found = match self.entry.name.rsplit_once('/') {
             Some((folder, _)) if !name.starts_with('/') => format!("{folder}/{name}"),
             _ => name.to_owned(),
         };
         // So that one file has one name, by which a loop is known.
-        Ok(found.split('/').filter(|part| *part != ".").collect::<Vec<_>>().join("/"))
+        let parts: Vec<_> = found.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        Ok(format!("{}{}", if found.starts_with('/') { "/" } else { "" }, parts.join("/")))
+    }
+
+    /// The same for the image that this one stands on and calls `name`. Here `json:`, `nbd:` and `ssh://` are protocols, as for QEMU,
+    /// and `Denied`; `file:` may stand before a path, and `./a:b` is one.
+    pub fn beneath(&self, name: &str) -> Result<String> {
+        let path = name.strip_prefix("file:").unwrap_or(name);
+        let scheme = path.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| {
+            scheme.len() > 1 && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-._".contains(&b))
+        });
+        match scheme {
+            Some(_) => Err(self.no_path(name)),
+            None => self.beside(path),
+        }
+    }
+
+    fn no_path(&self, name: &str) -> Error {
+        let what = format!("the image stands on {name:?}, which is no path of a file; nothing else is opened");
+        Error::denied(what).in_path(&self.entry.name)
     }
 
     /// The file that this image calls `name`, for extents and data files.
@@ -194,7 +208,7 @@ impl OpenRequest {
     /// `Corrupt` if that is this image or one that stands on it, `Limit` where the chain is longer than allowed, `Denied` and
     /// `Io` as the opener says.
     pub fn backing(&self, name: &str) -> Result<OpenRequest> {
-        let name = self.beside(name)?;
+        let name = self.beneath(name)?;
         let mut above = self.above.clone();
         above.push(self.entry.name.clone());
         if above.contains(&name) {
@@ -443,13 +457,37 @@ mod tests {
         let outlet = MemoryOutlet::new();
         outlet.insert("vm/top", vec![1]);
         let request = open_request(&outlet, "vm/top");
-        assert_eq!(request.beside("base").unwrap(), "vm/base");
-        assert_eq!(request.beside("../base").unwrap(), "vm/../base");
-        assert_eq!(request.beside("/abs/base").unwrap(), "/abs/base");
-        assert_eq!(request.beside("././a/./base").unwrap(), "vm/a/base");
-        assert_eq!(request.beside("file:base").unwrap(), "vm/base");
-        for name in ["json:{}", "nbd:host:1", "ssh://host/a", "https://host/a", "", "a\0b"] {
+        for (name, path) in [
+            ("base", "vm/base"),
+            ("../base", "vm/../base"),
+            ("/abs/base", "/abs/base"),
+            ("././a/./base", "vm/a/base"),
+            ("./json:{}", "vm/json:{}"),
+            (".//base", "vm/base"),
+        ] {
+            assert_eq!(request.beside(name).unwrap(), path);
+            assert_eq!(request.beneath(name).unwrap(), path);
+        }
+        outlet.insert("top", vec![1]);
+        assert_eq!(open_request(&outlet, "top").beside("././/base").unwrap(), "base", "what is relative stays so");
+        for name in ["", "./", "/", "a\0b"] {
             assert_eq!(request.beside(name).unwrap_err().kind(), Kind::Denied, "{name}");
+            assert_eq!(request.beneath(name).unwrap_err().kind(), Kind::Denied, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_colon_makes_a_protocol_of_what_an_image_stands_on_and_of_nothing_else() {
+        let outlet = MemoryOutlet::new();
+        outlet.insert("vm/top", vec![1]);
+        outlet.insert("vm/nbd:b.data", vec![1, 2]);
+        let request = open_request(&outlet, "vm/top");
+        assert_eq!(request.open_beside("nbd:b.data").unwrap().len(), 2);
+        assert_eq!(request.beside("file:a").unwrap(), "vm/file:a");
+        assert_eq!(request.beneath("file:base").unwrap(), "vm/base");
+        assert_eq!(request.backing("./nbd:b.data").unwrap().entry.name, "vm/nbd:b.data");
+        for name in ["json:{}", "nbd:b.data", "ssh://host/a", "https://host/a", "file:nbd:a"] {
+            assert_eq!(request.backing(name).err().unwrap().kind(), Kind::Denied, "{name}");
         }
     }
 

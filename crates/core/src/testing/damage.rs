@@ -5,7 +5,7 @@
 //! something panicked, took longer than ten seconds, or if extents overlap, leave gaps or claim zeros where other bytes are read. What
 //! else a format promises the test says:
 //!
-//! ```ignore
+//! ```text
 //! let (_, folder) = check_writer(create, open, "d.vdi", &model, |_| ());
 //! let sweep = Sweep::new(&FORMAT, &folder, "d.vdi", &model);
 //! // Of a file that was cut off nothing wrong is ever read.

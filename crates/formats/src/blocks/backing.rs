@@ -1,7 +1,8 @@
 //! What an image stands on.
 
 use super::read;
-use tintype_core::{Error, Format, Image, Kind, OpenRequest, Result, Source};
+use std::sync::Arc;
+use tintype_core::{Backing, Error, Format, Image, Kind, OpenRequest, Result, Source};
 
 /// Longest name of a backing file, as in QEMU.
 pub(crate) const LONGEST_NAME: u32 = 1023;
@@ -64,6 +65,55 @@ pub(crate) fn backing_name(file: &dyn Source, at: u64, len: u32) -> Result<Strin
     let mut name = vec![0; len as usize];
     read(file, "the name of the backing file", &mut name, at)?;
     String::from_utf8(name).map_err(|_| Error::unsupported("the name of the backing file is no UTF-8"))
+}
+
+/// What QEMU calls the formats that an image of its own can stand on, after what they are called here.
+const BELOW: &[(&str, &str)] = &[
+    ("raw", "raw"),
+    ("qcow2", "qcow2"),
+    ("qcow", "qcow"),
+    ("qed", "qed"),
+    ("vmdk", "vmdk"),
+    ("vhd", "vpc"),
+    ("vhdx", "vhdx"),
+    ("vdi", "vdi"),
+    ("parallels", "parallels"),
+    ("bochs", "bochs"),
+    ("cloop", "cloop"),
+];
+
+/// What a new image stands on, in the words that QEMU reads.
+#[derive(Clone)]
+pub(crate) struct Footing {
+    /// Its name, which nobody takes for a protocol.
+    pub(crate) name: String,
+    /// What QEMU calls its format.
+    pub(crate) format: &'static str,
+    pub(crate) source: Arc<dyn Source>,
+}
+
+impl Footing {
+    /// `Unsupported` for formats that QEMU does not know.
+    pub(crate) fn of(backing: &Backing) -> Result<Self> {
+        let Some((_, format)) = BELOW.iter().find(|(ours, _)| *ours == backing.format) else {
+            let known: Vec<_> = BELOW.iter().map(|(ours, _)| *ours).collect();
+            let what = format!(
+                "has the format {}, which QEMU does not know, so that no image can stand on it; convert it first to one of {}",
+                backing.format,
+                known.join(", ")
+            );
+            return Err(Error::unsupported(what).in_path(&backing.name));
+        };
+        Ok(Footing { name: relative(&backing.name), format, source: Arc::clone(&backing.source) })
+    }
+}
+
+/// The name of a file as images say it: what is before a colon, where no slash comes first, would be a protocol.
+pub(crate) fn relative(name: &str) -> String {
+    match name.find([':', '/']) {
+        Some(at) if name[at..].starts_with(':') => format!("./{name}"),
+        _ => name.to_owned(),
+    }
 }
 
 /// What a file turned out to be that may be the parent of an image.

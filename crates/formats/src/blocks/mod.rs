@@ -42,7 +42,7 @@ mod tests;
 mod windows;
 mod zeros;
 
-pub(crate) use backing::{Candidate, LONGEST_NAME, backing, backing_name, parent};
+pub(crate) use backing::{Candidate, Footing, LONGEST_NAME, backing, backing_name, parent, relative};
 pub(crate) use bits::Bits;
 pub(crate) use cipher::{Cipher, Numbered};
 pub(crate) use coding::Coding;

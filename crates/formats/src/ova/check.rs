@@ -19,10 +19,7 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
             let (lines, wrong) = manifest::parse(text);
             let what = |line: &String| format!("a line of the manifest cannot be understood: {line:?}");
             findings.extend(wrong.iter().map(|line| Finding::warning(what(line)).in_file(name.clone(), 0)));
-            let known: BTreeSet<&str> = lines.iter().map(|l| &l.name[..]).collect();
-            for file in package.envelope.files.iter().filter(|f| f.chunk.is_none() && !known.contains(&f.href[..])) {
-                findings.push(Finding::warning(format!("the manifest does not know {}", file.href)));
-            }
+            findings.extend(package.unlisted().into_iter().map(unknown));
             // However often it is named, a file is read once for each algorithm.
             let mut digests = BTreeMap::new();
             for line in &lines {
@@ -30,19 +27,38 @@ pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
             }
         }
     }
+    let listed = package.listed();
     let mut seen = BTreeSet::new();
-    for disk in &package.envelope.disks {
+    for (i, disk) in package.envelope.disks.iter().enumerate() {
         let Some(file) = package.file_of(disk)?.filter(|f| seen.insert(f.href.clone())) else { continue };
-        let (format, _, inside) = package.disk(file)?;
-        if let Some(check) = format.check {
-            findings.extend(check(&inside)?);
+        let opened = package.disk(disk, file)?;
+        // What opening tells of the first disk is known.
+        if i > 0 {
+            findings.extend(opened.image.warnings.iter().map(Finding::warning));
+            findings.extend(opened.image.damage.iter().cloned());
+        }
+        if package.manifest.is_some() {
+            findings.extend(opened.unlisted(&listed).into_iter().map(unknown));
+        }
+        if let Some(check) = opened.format.check {
+            findings.extend(check(&opened.request)?);
+        }
+    }
+    // A file in pieces that is no disk is opened by nobody else.
+    for file in package.files().filter(|f| !seen.contains(&f.href)) {
+        if let Some(Err(e)) = file.chunk.map(|chunk| package.pieces(file, chunk)) {
+            findings.push(Finding::damage(e.to_string()));
         }
     }
     Ok(findings)
 }
 
-/// Digests that were computed, by file and algorithm.
-type Digests = BTreeMap<(String, &'static str), Digest>;
+fn unknown(name: String) -> Finding {
+    Finding::warning(format!("the manifest does not know {name}"))
+}
+
+/// Digests that were computed, by file (and whether its path is absolute) and algorithm.
+type Digests = BTreeMap<(String, bool, &'static str), Digest>;
 
 /// Whether a file is the one that the manifest means.
 fn compare(package: &Package, line: &Line, digests: &mut Digests) -> Result<Option<Finding>> {
@@ -53,19 +69,20 @@ fn compare(package: &Package, line: &Line, digests: &mut Digests) -> Result<Opti
             Finding::damage(what).in_file(line.name.clone(), 0)
         })
     };
-    let plain: Vec<&str> = line.name.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-    let key = (plain.join("/"), line.algorithm.name());
-    if let Some(computed) = digests.get(&key) {
-        return Ok(differs(computed));
-    }
-    let source = match request.open_beside(&line.name) {
-        Ok(source) => source,
+    let (name, source) = match package.spelled(&line.name, "") {
+        Ok(found) => found,
         Err(e) if matches!(e.kind(), Kind::Io | Kind::Denied) => {
             let what = format!("the manifest has a digest of {}, which is not there", line.name);
             return Ok(Some(Finding::damage(what)));
         }
         Err(e) => return Err(e),
     };
+    // In an archive every spelling is a file of its own.
+    let folders: Vec<&str> = name.split('/').filter(|part| package.archive || !matches!(*part, "" | ".")).collect();
+    let key = (folders.join("/"), name.starts_with('/'), line.algorithm.name());
+    if let Some(computed) = digests.get(&key) {
+        return Ok(differs(computed));
+    }
     let title = format!("comparing {} with the manifest", line.name);
     request.watch.event(&Event::Begin { title, total: Some(source.len()) });
     let computed = hash(&*source, line, request);

@@ -44,7 +44,23 @@ pub(super) struct Disk {
     /// Bytes, if the unit is understood.
     pub(super) capacity: Option<u64>,
     pub(super) format: String,
+    /// `RAW` or `COW`, from oVirt.
+    pub(super) volume: String,
+    /// The disk that it stands on.
     pub(super) parent: Option<String>,
+}
+
+impl Disk {
+    /// `Unsupported` if the descriptor says that the disk stands on another one.
+    pub(super) fn stands_alone(&self) -> Result<()> {
+        match &self.parent {
+            None => Ok(()),
+            Some(parent) => Err(Error::unsupported(format!(
+                "the disk {:?} stands on {parent:?}; machines whose disks stand on each other are not read",
+                self.id
+            ))),
+        }
+    }
 }
 
 impl Envelope {
@@ -88,6 +104,7 @@ impl Envelope {
                                 (bytes <= i64::MAX as u64).then_some(bytes)
                             }),
                             format: get("format").unwrap_or_default(),
+                            volume: get("volume-format").unwrap_or_default(),
                             parent: get("parentRef").filter(|p| !p.is_empty()),
                         }),
                         _ => {}

@@ -26,14 +26,14 @@ pub(super) fn parse(text: &str) -> (Vec<Line>, Vec<String>) {
     (lines, wrong)
 }
 
-/// `SHA256(name)= hex`; a name may have brackets in it.
+/// `SHA256(name)= hex`, with blanks or without; a name may have brackets in it.
 fn parse_line(line: &str) -> Option<Line> {
-    let (algorithm, rest) = line.split_once('(')?;
-    let (name, hex) = rest.rsplit_once(")=").or_else(|| rest.rsplit_once(") ="))?;
+    let (before, hex) = line.rsplit_once('=')?;
+    let (algorithm, name) = before.trim_end().strip_suffix(')')?.split_once('(')?;
     let algorithm: Algorithm = algorithm.trim().to_ascii_lowercase().replace('-', "").parse().ok()?;
     let digest = Digest::from_hex(&hex.trim().to_ascii_lowercase())?;
     let fits = digest.to_hex().len() == 2 * algorithm.output_len();
-    fits.then(|| Line { name: name.to_owned(), algorithm, digest })
+    fits.then(|| Line { name: name.trim().to_owned(), algorithm, digest })
 }
 
 /// The manifest of these files.

@@ -7,9 +7,11 @@
 //!   .ovf   the same files beside one another
 //! ```
 
+mod announced;
 mod check;
 mod envelope;
 mod manifest;
+mod names;
 mod package;
 mod read;
 mod tar;

@@ -1,10 +1,11 @@
 //! Opening the disks of a machine.
 
 use super::envelope::Disk;
-use super::package::Package;
+use super::names::plain;
+use super::package::{Opened, Package, Pieces};
 use crate::blocks::Zeros;
 use std::sync::Arc;
-use tintype_core::{Checksums, Error, Finding, Image, OpenRequest, Part, Result, Source, human_size};
+use tintype_core::{Checksums, Error, Image, OpenRequest, Part, Result, Source, human_size};
 
 pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     let package = Arc::new(Package::open(request)?);
@@ -15,27 +16,18 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     let mut image = match package.file_of(first)? {
         None => Image::new(format!("{kind}, an empty disk"), empty(first, own)?, Vec::new()),
         Some(file) => {
-            let (format, inner, inside) = package.disk(file)?;
-            let found = inner.disk.len();
+            let opened = package.disk(first, file)?;
+            let is_proved = package.manifest.is_some()
+                && package.unlisted().is_empty()
+                && opened.unlisted(&package.listed()).is_empty();
+            let Opened { format, image: inner, request: inside, files } = opened;
             let mut image = Image { variant: format!("{kind}, {} {}", format.title, inner.variant), ..inner };
-            // A length that is no whole number of sectors is not known to the descriptor.
-            if first.capacity.is_some_and(|said| said != found.next_multiple_of(512)) {
-                let said = first.capacity.unwrap_or_default();
-                image.warnings.push(format!("the descriptor gives the disk {said} bytes; it has {found}"));
-            }
-            let stored = inside.entry.source()?.len();
-            if file.size.is_some_and(|said| said != stored) && !file.gzip {
-                let said = file.size.unwrap_or_default();
-                let what = format!("{} has {stored} bytes; the descriptor says {said}", file.href);
-                image.damage.push(Finding::damage(what).in_file(file.href.clone(), stored));
-            }
-            let listed = package
-                .manifest
-                .as_ref()
-                .is_some_and(|(_, text)| super::manifest::parse(text).0.iter().any(|line| line.name == file.href));
+            // What is in pieces is no file under its own name.
+            image.files.retain(|name| *name != inside.entry.name);
+            image.files.splice(0..0, files);
             image.checksums = match image.checksums {
-                // The check compares the whole file with the manifest before this is relied on.
-                _ if listed && file.chunk.is_none() => Checksums::Whole,
+                // The check compares all files with the manifest before this is relied on.
+                _ if is_proved => Checksums::Whole,
                 Checksums::Structure | Checksums::Stored => Checksums::Structure,
                 _ => Checksums::None,
             };
@@ -62,16 +54,27 @@ fn files(package: &Package, own: &str, disk: Vec<String>) -> Result<Vec<String>>
     let mut files = vec![own.to_owned()];
     files.extend(package.manifest.iter().map(|(name, _)| name.clone()));
     files.extend(disk);
-    for file in package.envelope.files.iter().filter(|f| f.chunk.is_none()) {
-        let name = package.request.beside(&file.href)?;
-        if !files.contains(&name) {
-            files.push(name);
+    for file in package.files() {
+        package.request.beneath(&file.href)?;
+        let names = match file.chunk {
+            None => {
+                vec![package.spelled(&file.href, "").map_or_else(|_| plain(&file.href).to_owned(), |(name, _)| name)]
+            }
+            // What cannot be read is nothing that anybody could overwrite.
+            Some(chunk) => package.pieces(file, chunk).map_or_else(|_| Vec::new(), Pieces::names),
+        };
+        for name in names {
+            let name = package.request.beside(&name)?;
+            if !files.contains(&name) {
+                files.push(name);
+            }
         }
     }
     Ok(files)
 }
 
 fn empty(disk: &Disk, own: &str) -> Result<Arc<dyn Source>> {
+    disk.stands_alone().map_err(|e| e.in_path(own))?;
     let what = || format!("the disk {:?} has neither a file nor a size that can be understood", disk.id);
     let len = disk.capacity.ok_or_else(|| Error::corrupt(what()).in_path(own))?;
     Ok(Arc::new(Zeros(len)))
@@ -90,7 +93,7 @@ fn part(package: &Arc<Package>, disk: &Disk) -> Result<Part> {
     let (package, disk) = (Arc::clone(package), disk.clone());
     let name = file.as_ref().map_or_else(|| disk.id.clone(), |f| f.href.clone());
     let open = move || match &file {
-        Some(file) => Ok(package.disk(file)?.1.disk),
+        Some(file) => Ok(package.disk(&disk, file)?.image.disk),
         None => empty(&disk, &package.request.entry.name),
     };
     Ok(Part { kind: "disk", name, note, open: Box::new(open) })

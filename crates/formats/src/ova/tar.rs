@@ -59,7 +59,12 @@ pub(super) fn members(archive: &dyn Source, limits: &Limits) -> Result<Vec<Membe
         };
         match header[156] {
             b'L' => next.name = Some(until_nul(&text()?)),
-            b'x' => next.take(&text()?),
+            b'x' => {
+                next.take(&text()?);
+                if next.sparse {
+                    return Err(sparse(at));
+                }
+            }
             // Attributes of all that follows, and long names of links, say nothing about where bytes are.
             b'g' | b'K' => {}
             b'0' | 0 | b'7' => {
@@ -79,7 +84,7 @@ pub(super) fn members(archive: &dyn Source, limits: &Limits) -> Result<Vec<Membe
                     }
                 }
             }
-            b'S' => return Err(Error::unsupported("tar: a sparse file").at(at)),
+            b'S' => return Err(sparse(at)),
             _ => next = Next::default(),
         }
         at = end.next_multiple_of(BLOCK);
@@ -88,11 +93,17 @@ pub(super) fn members(archive: &dyn Source, limits: &Limits) -> Result<Vec<Membe
     Ok(list)
 }
 
+fn sparse(at: u64) -> Error {
+    Error::unsupported("tar: a sparse file").at(at)
+}
+
 /// What was said about the next file before its header.
 #[derive(Default)]
 struct Next {
     name: Option<String>,
     len: Option<u64>,
+    // Its holes are left out, and a map in front of its bytes or in its attributes tells where they were.
+    sparse: bool,
 }
 
 impl Next {
@@ -105,6 +116,7 @@ impl Next {
                 let value = String::from_utf8_lossy(&record[equals + 1..]).trim_end_matches('\n').to_owned();
                 match &record[..equals] {
                     b"path" => self.name = Some(value),
+                    key if key.starts_with(b"GNU.sparse.") => self.sparse = true,
                     b"size" => self.len = value.parse().ok(),
                     _ => {}
                 }

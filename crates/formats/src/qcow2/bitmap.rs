@@ -10,8 +10,11 @@ use tintype_core::{Error, Extent, Facts, OpenPart, Result, Shape, Source, State,
 const IN_USE: u32 = 1;
 const AUTO: u32 = 1 << 1;
 const EXTRA_COMPATIBLE: u32 = 1 << 2;
-/// No flag of the file: that there is data which nobody here knows.
-pub(super) const HAS_EXTRA: u32 = 1 << 31;
+const KNOWN_FLAGS: u32 = IN_USE | AUTO | EXTRA_COMPATIBLE;
+/// The kind of a bitmap of what was written to.
+const DIRTY_TRACKING: u8 = 1;
+/// Bytes of the disk that one bit stands for, as a power of two.
+const GRANULARITY: std::ops::RangeInclusive<u8> = 9..=31;
 /// All ones, or all zeros, without a cluster.
 pub(super) const ONES: u64 = 1;
 
@@ -23,6 +26,8 @@ pub(super) struct Bitmap {
     pub(super) flags: u32,
     pub(super) kind: u8,
     pub(super) granularity_bits: u8,
+    /// There is data that nobody here knows.
+    pub(super) extra: bool,
     pub(super) name: String,
 }
 
@@ -38,6 +43,28 @@ impl Bitmap {
         note
     }
 
+    /// What contradicts the specification in its entry of the directory, for a disk of `len` bytes in clusters of `cluster`.
+    pub(super) fn wrong(&self, cluster: u64, len: u64) -> Option<String> {
+        if self.kind != DIRTY_TRACKING {
+            return Some(format!("is of kind {}, which does not exist", self.kind));
+        }
+        if !GRANULARITY.contains(&self.granularity_bits) {
+            return Some(format!("has a bit for 2^{} bytes; it may be 2^9 to 2^31", self.granularity_bits));
+        }
+        if self.flags & !KNOWN_FLAGS != 0 {
+            return Some(format!("has the reserved flags {:#x} set", self.flags & !KNOWN_FLAGS));
+        }
+        if !self.table.is_multiple_of(cluster) {
+            return Some(format!("has its table at {}, which is no cluster", self.table));
+        }
+        let needed = len.div_ceil(1 << self.granularity_bits).div_ceil(8).div_ceil(cluster);
+        // One that was not saved may be that of a disk that was shorter.
+        if self.flags & IN_USE == 0 && needed > self.entries.into() {
+            return Some(format!("has a table of {} entries; the disk needs {needed}", self.entries));
+        }
+        None
+    }
+
     /// Why it cannot be used.
     fn refused(&self, believed: bool) -> Option<&'static str> {
         if !believed {
@@ -46,10 +73,10 @@ impl Bitmap {
         if self.flags & IN_USE != 0 {
             return Some("was not saved when the image was closed");
         }
-        if self.flags & HAS_EXTRA != 0 && self.flags & EXTRA_COMPATIBLE == 0 {
+        if self.extra && self.flags & EXTRA_COMPATIBLE == 0 {
             return Some("has data that must be understood to use it");
         }
-        if self.kind != 1 || self.granularity_bits > 62 {
+        if self.kind != DIRTY_TRACKING || self.granularity_bits > 62 {
             return Some("is of a kind that is not known here");
         }
         None

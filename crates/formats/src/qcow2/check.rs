@@ -4,14 +4,14 @@ mod walk;
 
 use super::bitmap;
 use super::counts::{Count, Stored, get};
-use super::layout::{BITMAPS, CORRUPT, Header, OFFSET};
-use super::open::{CORRUPT_MEANS, Opened, structure};
+use super::layout::{BITMAPS, COPIED, CORRUPT, Header, OFFSET};
+use super::open::{CORRUPT_MEANS, Opened, data_file, structure};
 use super::parts;
 use crate::blocks::{Entry, Findings, References, nonzero};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tintype_core::{Error, Finding, OpenRequest, Result};
-use walk::L1;
+use walk::{L1, Piece};
 
 /// Most times that all tables are gone through, for a file with more clusters than can be counted at once.
 const PASSES: u32 = 64;
@@ -30,22 +30,30 @@ const REFCOUNT_TABLE: u64 = 8 << 20;
 pub(super) struct Check {
     opened: Arc<Opened>,
     clusters: u64,
+    /// Bytes of the data file, where clusters lie in one.
+    data_len: Option<u64>,
     stored: Stored,
     found: References,
     findings: Findings,
+    /// How many compressed clusters at the end of the file were unpacked to see whether they are whole.
+    unpacked: u32,
 }
 
 pub(super) fn check(request: &OpenRequest) -> Result<Vec<Finding>> {
-    run(structure(request)?).map_err(|e| e.met_in(&request.entry.name))
+    let opened = structure(request)?;
+    let data = data_file(request, &opened.header)?;
+    run(opened, data.map(|data| data.source.len())).map_err(|e| e.met_in(&request.entry.name))
 }
 
-fn run(opened: Arc<Opened>) -> Result<Vec<Finding>> {
+fn run(opened: Arc<Opened>, data_len: Option<u64>) -> Result<Vec<Finding>> {
     let header = opened.header.clone();
     let mut check = Check {
         clusters: opened.file().len().div_ceil(header.geometry.cluster()),
+        data_len,
         stored: Stored::new(&opened.tables, &header),
         found: References::from(0),
         findings: Findings::new(opened.name()),
+        unpacked: 0,
         opened,
     };
     if header.incompatible & CORRUPT != 0 {
@@ -77,13 +85,13 @@ impl Check {
         let cluster = header.geometry.cluster();
         self.region(0, 1, "the header", 1);
         let (snapshots, table_len) = parts::snapshots(&self.opened)?;
-        let mut all = vec![L1::of(header.l1_table_offset, header.l1_size.into())];
+        let mut all = vec![L1::of(header.l1_table_offset, header.l1_size.into(), header.size)];
         for snapshot in &snapshots {
             if header.version > 2 && snapshot.extra < 16 {
                 let what = || format!("the entry of snapshot {:?} is not complete", snapshot.name);
                 self.findings.each("entries of snapshots that are not complete", what, header.snapshots_offset, None);
             }
-            all.push(L1::of(snapshot.l1_offset, snapshot.l1_entries.into()));
+            all.push(L1::of(snapshot.l1_offset, snapshot.l1_entries.into(), snapshot.len.unwrap_or(header.size)));
         }
         self.mappings(&all)?;
         if table_len > 0 {
@@ -105,8 +113,8 @@ impl Check {
                 "has reserved bits set"
             } else if !block.is_multiple_of(cluster) {
                 "is at no cluster"
-            } else if block / cluster >= self.clusters {
-                "is beyond the end of the file"
+            } else if block.checked_add(cluster).is_none_or(|end| end > file.len()) {
+                "is not whole in the file"
             } else if self.found.add(block / cluster, 1) > 1 {
                 "is where something else is too"
             } else {
@@ -118,19 +126,32 @@ impl Check {
         })
     }
 
-    /// Counts references to the clusters that hold `len` bytes at `offset`.
+    /// Counts references to the clusters that hold `len` bytes at `offset`, all of which have to be there.
     fn region(&mut self, offset: u64, len: u64, what: &str, references: u32) {
+        if self.claim(offset, len, references) && self.holds(offset, len) {
+            return;
+        }
+        let what = || format!("{what}, {len} bytes at {offset}, does not end in the file");
+        self.findings.each("structures and clusters beyond the end of the file", what, offset, None);
+    }
+
+    /// True if the file has `len` bytes at `offset`.
+    fn holds(&self, offset: u64, len: u64) -> bool {
+        offset.checked_add(len).is_some_and(|end| end <= self.opened.file().len())
+    }
+
+    /// Counts references to the clusters that hold `len` bytes at `offset`, of which the last need not be whole; false if one of them
+    /// is not there at all.
+    fn claim(&mut self, offset: u64, len: u64, references: u32) -> bool {
         let cluster = self.opened.header.geometry.cluster();
         let last = offset.saturating_add(len - 1) / cluster;
-        // The last cluster of a file need not be whole.
         if last >= self.clusters {
-            let what = || format!("{what} lies beyond the end of the file");
-            self.findings.each("structures and clusters beyond the end of the file", what, offset, None);
-            return;
+            return false;
         }
         for at in offset / cluster..=last {
             self.found.add(at, references);
         }
+        true
     }
 
     /// Counts what L1 tables refer to; the first of them is that of the disk.
@@ -149,8 +170,8 @@ impl Check {
         if distinct.keys().map(|l1| l1.entries).sum::<u64>() > L1_ENTRIES {
             return Err(Error::limit("more entries in L1 tables than can be checked"));
         }
-        // How often each L2 table is referred to.
-        let mut tables: HashMap<u64, u32> = HashMap::new();
+        // How often each L2 table is referred to, and which part of which disk it has.
+        let mut tables: HashMap<u64, (u32, Piece)> = HashMap::new();
         let file = Arc::clone(self.opened.file());
         let mut ordered: Vec<_> = distinct.into_iter().collect();
         ordered.sort();
@@ -165,6 +186,10 @@ impl Check {
                 }
                 let table = entry & OFFSET;
                 if table == 0 {
+                    if entry & COPIED != 0 {
+                        let what = || format!("entry {index} of an L1 table has the COPIED flag, but leads nowhere");
+                        self.findings.each("entries that lead nowhere", what, l1.offset + index * 8, None);
+                    }
                     return Ok(());
                 }
                 self.region(table, cluster, "an L2 table", times);
@@ -174,7 +199,10 @@ impl Check {
                     self.findings.each("entries that lead to no cluster", what, l1.offset + index * 8, None);
                     return Ok(());
                 }
-                *tables.entry(table).or_default() += times;
+                let from = index.saturating_mul(header.geometry.l2_span());
+                let known = tables.entry(table).or_insert((0, Piece { from, disk: l1.disk, active: false }));
+                known.0 += times;
+                known.1.disk = known.1.disk.max(l1.disk);
                 if tables.len() > L2_TABLES {
                     return Err(Error::limit("more L2 tables than can be checked"));
                 }
@@ -191,14 +219,14 @@ impl Check {
                 let touched = (index * header.geometry.l2_span(), header.geometry.l2_span());
                 self.copied(entry, table, "an L2 table", active.offset + index * 8, touched)?;
                 match tables.remove(&table) {
-                    Some(times) => self.l2(table, times, Some(touched.0)),
+                    Some((times, piece)) => self.l2(table, times, Piece { from: touched.0, active: true, ..piece }),
                     None => Ok(()),
                 }
             })?;
         }
         let mut rest: Vec<_> = tables.into_iter().collect();
         rest.sort_unstable();
-        rest.into_iter().try_for_each(|(table, times)| self.l2(table, times, None))
+        rest.into_iter().try_for_each(|(table, (times, piece))| self.l2(table, times, piece))
     }
 
     /// Counts what the bitmaps refer to.
@@ -209,11 +237,20 @@ impl Check {
             self.region(at.offset, at.len, "the bitmap directory", 1);
         }
         let file = Arc::clone(self.opened.file());
-        let bitmaps = parts::bitmaps(&self.opened)?;
-        if bitmaps.iter().map(|b| u64::from(b.entries)).sum::<u64>() > BITMAP_ENTRIES {
+        let (list, directory_len) = parts::bitmaps(&self.opened)?;
+        if directory_len != at.len {
+            let what =
+                format!("the {} bitmaps have {directory_len} bytes in their directory, not {}", at.count, at.len);
+            self.findings.damage(what, at.offset);
+        }
+        if list.iter().map(|b| u64::from(b.entries)).sum::<u64>() > BITMAP_ENTRIES {
             return Err(Error::limit("more entries in tables of bitmaps than can be checked"));
         }
-        for bitmap in bitmaps {
+        for bitmap in list {
+            if let Some(why) = bitmap.wrong(cluster, header.size) {
+                let what = || format!("the bitmap {:?} {why}", bitmap.name);
+                self.findings.each("bitmaps that cannot be", what, at.offset, None);
+            }
             if bitmap.entries == 0 {
                 continue;
             }

@@ -180,7 +180,9 @@ pub(super) struct Header {
     pub(super) exact_len: Option<u64>,
 }
 
+/// The text in an extension, up to the first NUL: some writers fill up with those.
 fn text(bytes: &[u8], what: &str) -> Result<String> {
+    let bytes = bytes.split(|b| *b == 0).next().unwrap_or_default();
     String::from_utf8(bytes.to_vec()).map_err(|_| Error::unsupported(format!("the name of the {what} is no UTF-8")))
 }
 
@@ -317,7 +319,7 @@ impl Header {
     /// Reads what stands behind the header, up to the name of the backing file. Returns the names of incompatible features.
     fn extensions(&mut self, source: &dyn Source, from: u64, name_at: u64) -> Result<Vec<(u8, String)>> {
         let cluster = self.geometry.cluster();
-        let end = if name_at > from && name_at < cluster { name_at } else { cluster }.min(source.len());
+        let end = if name_at >= from && name_at < cluster { name_at } else { cluster }.min(source.len());
         let mut area = vec![0; end.saturating_sub(from) as usize];
         source.read_at(&mut area, from)?;
         let mut names = Vec::new();
@@ -332,7 +334,10 @@ impl Header {
                 return Err(Error::corrupt(format!("a header extension of {len} bytes does not fit")).at(place));
             };
             match kind {
-                BACKING_FORMAT => self.backing_format = Some(text(data, "format of the backing file")?),
+                BACKING_FORMAT => {
+                    self.backing_format =
+                        Some(text(data, "format of the backing file")?).filter(|name| !name.is_empty());
+                }
                 DATA_FILE_NAME => self.data_file = Some(text(data, "data file")?),
                 FEATURES => {
                     let (entries, _) = data.as_chunks::<48>();

@@ -57,6 +57,18 @@ pub(super) fn structure(request: &OpenRequest) -> Result<Arc<Opened>> {
     Ok(Arc::new(Opened::alone(request)?))
 }
 
+/// The file that clusters lie in, where that is not the image itself.
+pub(super) fn data_file(request: &OpenRequest, header: &Header) -> Result<Option<HostFile>> {
+    if !header.data_file_is_used() {
+        return Ok(None);
+    }
+    let Some(data) = &header.data_file else {
+        let what = "the image does not say what its data file is called";
+        return Err(Error::unsupported(what).met_in(&request.entry.name));
+    };
+    Ok(Some(HostFile { name: request.beside(data)?, source: request.open_beside(data)? }))
+}
+
 pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     let name = &request.entry.name;
     let here = |e: Error| e.met_in(name);
@@ -67,12 +79,9 @@ pub(super) fn open(request: &OpenRequest) -> Result<Image> {
     opened.tables.file().holds("the L1 table", header.l1_table_offset, needed)?;
     opened.cipher = crypt::unlock(request, header, &**opened.file()).map_err(here)?.map(Arc::new);
     let mut files = vec![name.clone()];
-    if header.data_file_is_used() {
-        let Some(data) = &header.data_file else {
-            return Err(here(Error::unsupported("the image does not say what its data file is called")));
-        };
-        opened.data = HostFile { name: request.beside(data)?, source: request.open_beside(data)? };
-        files.push(opened.data.name.clone());
+    if let Some(data) = data_file(request, header)? {
+        files.push(data.name.clone());
+        opened.data = data;
     }
     let format = header.backing_format.as_deref();
     let below = header.backing_file.as_ref().map(|below| backing(request, below, format)).transpose()?;

@@ -35,7 +35,7 @@ pub(super) struct Snapshot {
     seconds: u32,
     vm_state: u64,
     /// Length of the disk when it was taken, where that is known.
-    len: Option<u64>,
+    pub(super) len: Option<u64>,
     /// Bytes of data that this version does not say it has, but version 3 has to.
     pub(super) extra: u32,
 }
@@ -46,13 +46,15 @@ struct Directory<'a> {
     what: &'a str,
     start: u64,
     at: u64,
+    /// Where what was taken last ends.
+    ended: u64,
     held: Vec<u8>,
     held_at: u64,
 }
 
 impl<'a> Directory<'a> {
     fn new(source: &'a dyn Source, what: &'a str, start: u64) -> Self {
-        Directory { source, what, start, at: start, held: Vec::new(), held_at: start }
+        Directory { source, what, start, at: start, ended: start, held: Vec::new(), held_at: start }
     }
 
     /// The next `len` bytes, at most [`CHUNK`] twice.
@@ -70,6 +72,7 @@ impl<'a> Directory<'a> {
         }
         let from = (self.at - self.held_at) as usize;
         self.at += len;
+        self.ended = self.at;
         Ok(&self.held[from..from + len as usize])
     }
 
@@ -120,12 +123,13 @@ pub(super) fn snapshots(opened: &Opened) -> Result<(Vec<Snapshot>, u64)> {
         directory.align()?;
         list.push(snapshot);
     }
-    Ok((list, directory.at - header.snapshots_offset))
+    // What fills up the last entry need not be there.
+    Ok((list, directory.ended - header.snapshots_offset))
 }
 
-/// Every bitmap of the image, and whether they can be believed.
-pub(super) fn bitmaps(opened: &Opened) -> Result<Vec<Bitmap>> {
-    let Some(at) = opened.header.bitmaps else { return Ok(Vec::new()) };
+/// Every bitmap of the image, and how many bytes they have in the directory.
+pub(super) fn bitmaps(opened: &Opened) -> Result<(Vec<Bitmap>, u64)> {
+    let Some(at) = opened.header.bitmaps else { return Ok((Vec::new(), 0)) };
     if at.count > MOST || at.len > LONGEST {
         return Err(
             Error::limit(format!("{} bitmaps in {} bytes; at most {MOST} are read", at.count, at.len)).at(at.offset)
@@ -142,6 +146,7 @@ pub(super) fn bitmaps(opened: &Opened) -> Result<Vec<Bitmap>> {
             flags: be32(fixed, 12),
             kind: fixed[16],
             granularity_bits: fixed[17],
+            extra: be32(fixed, 20) > 0,
             name: String::new(),
         };
         let (name_len, extra) = (be16(fixed, 18), be32(fixed, 20));
@@ -151,10 +156,9 @@ pub(super) fn bitmaps(opened: &Opened) -> Result<Vec<Bitmap>> {
         directory.take(extra.into())?;
         bitmap.name = String::from_utf8_lossy(directory.take(name_len.into())?).into_owned();
         directory.align()?;
-        bitmap.flags |= if extra > 0 { bitmap::HAS_EXTRA } else { 0 };
         list.push(bitmap);
     }
-    Ok(list)
+    Ok((list, directory.at - at.offset))
 }
 
 /// Lists what is in the image besides the disk `active` of `len` bytes.
@@ -177,7 +181,7 @@ pub(super) fn list(opened: &Arc<Opened>, active: Mapping, len: u64) -> Result<Li
             open: open_snapshot(Arc::clone(opened), snapshot, len),
         });
     }
-    let found = bitmaps(opened)?;
+    let (found, _) = bitmaps(opened)?;
     listed.bitmaps = found.len();
     let believed = opened.header.autoclear & BITMAPS != 0;
     if !found.is_empty() && !believed {

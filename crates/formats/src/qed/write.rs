@@ -8,7 +8,7 @@
 //! The header comes last, so that nothing looks like an image before it is one.
 
 use super::layout::{Header, SECTOR, ZERO};
-use crate::blocks::{Content, Judge, Known, LONGEST_NAME, blank_to, padded, padding};
+use crate::blocks::{Content, Footing, Judge, Known, LONGEST_NAME, blank_to, padded, padding};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,6 +85,7 @@ fn plan(request: &CreateRequest, len: u64) -> Result<Header> {
 
 /// The format has no place for the format of what lies below, unless that is raw.
 fn stand_on(header: Header, backing: &Backing) -> Result<Header> {
+    let footing = Footing::of(backing)?;
     let raw = backing.format == crate::raw::FORMAT.name;
     let endings = crate::by_name(backing.format)?.extensions;
     let name = backing.name.to_ascii_lowercase();
@@ -96,10 +97,10 @@ fn stand_on(header: Header, backing: &Backing) -> Result<Header> {
             endings.first().unwrap_or(&backing.format)
         )));
     }
-    if backing.name.len() > LONGEST_NAME as usize {
+    if footing.name.len() > LONGEST_NAME as usize {
         return Err(Error::usage(format!("the name of the backing file has more than {LONGEST_NAME} bytes")));
     }
-    Ok(header.over(&backing.name, raw))
+    Ok(header.over(&footing.name, raw))
 }
 
 /// Where clusters go.

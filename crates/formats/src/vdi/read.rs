@@ -1,7 +1,7 @@
 //! The reader.
 
 use super::layout::{ABSENT, Header, Kind, MAGIC, SECTOR, ZERO};
-use crate::blocks::{BlockMap, Entry, HostFile, Mapped, Place, Run, Table};
+use crate::blocks::{BlockMap, Entry, HostFile, Mapped, Place, Run, Table, relative};
 use crate::uuid;
 use std::sync::Arc;
 use tintype_core::{Checksums, Error, Facts, Finding, Image, OpenRequest, Result, Source};
@@ -129,7 +129,7 @@ fn parent(request: &OpenRequest, header: &Header) -> Result<(OpenRequest, Image,
         }
         match self::header(&*source) {
             Ok(found) if found.uuid_create == wanted => {
-                let below = request.backing(name)?;
+                let below = request.backing(&relative(name))?;
                 let image = open(&below)?;
                 return Ok((below, image, found.uuid_modify));
             }

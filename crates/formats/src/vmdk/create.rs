@@ -4,6 +4,7 @@ use super::StreamWriter;
 use super::descriptor::{Access, Descriptor, ExtentKind, ExtentLine, Geometry, LONGEST, NO_PARENT};
 use super::layout::SECTOR;
 use super::write::{flat, sparse};
+use crate::blocks::relative;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use tintype_codec::deflate::Level;
@@ -143,7 +144,7 @@ impl Plan {
             cid: content_identifier(),
             parent_cid: backing.as_ref().map_or(Ok(NO_PARENT), parent_cid)?,
             create_type: subformat.name().to_owned(),
-            parent_file_name_hint: backing.as_ref().map(|b| b.name.clone()),
+            parent_file_name_hint: backing.as_ref().map(|b| relative(&b.name)),
             extents: extents.iter().map(line).collect(),
             length: (!len.is_multiple_of(SECTOR)).then_some(len),
             ..Descriptor::default()

@@ -103,6 +103,28 @@ fn what_differs_from_a_parent_is_kept() {
 }
 
 #[test]
+fn names_with_colons_are_read_back() {
+    let model = mixed(200_000, 6);
+    for subformat in ["monolithicFlat", "twoGbMaxExtentSparse"] {
+        check_writer(create::create, read::open, "nbd:d.vmdk", &model, |request| {
+            request.options = options(&[&format!("subformat={subformat}")]);
+        });
+    }
+    let (below, files) = check_writer(create::create, read::open, "nbd:b.vmdk", &model, |_| {});
+    let (image, _) = check_writer(create::create, read::open, "d.vmdk", &mixed(200_000, 7), |request| {
+        request.outlet.create("nbd:b.vmdk").unwrap().write_at(&files.bytes("nbd:b.vmdk").unwrap(), 0).unwrap();
+        request.backing = Some(Backing {
+            name: "nbd:b.vmdk".into(),
+            format: FORMAT.name,
+            variant: below.variant.clone(),
+            source: Arc::clone(&below.disk),
+            fields: below.disk.facts().fields.clone(),
+        });
+    });
+    assert_eq!(image.chain.len(), 1);
+}
+
+#[test]
 fn a_parent_that_changed_is_none() {
     let model = mixed(200_000, 4);
     let (_, outlet) = overlay(&model, &mixed(200_000, 5), &[]);

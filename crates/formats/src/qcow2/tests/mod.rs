@@ -1,4 +1,6 @@
 mod damage;
+mod names;
+mod sound;
 
 use super::FORMAT;
 use super::check::check;

@@ -9,14 +9,6 @@ use super::references::Table;
 use crate::blocks::LONGEST_NAME;
 use tintype_core::{Error, Result};
 
-/// What QEMU calls a format that is called otherwise here.
-fn foreign(format: &str) -> &str {
-    match format {
-        "vhd" => "vpc",
-        other => other,
-    }
-}
-
 fn extension(out: &mut Vec<u8>, kind: u32, data: &[u8]) {
     out.extend_from_slice(&kind.to_be_bytes());
     out.extend_from_slice(&(data.len() as u32).to_be_bytes());
@@ -71,7 +63,7 @@ pub(super) fn encode(plan: &Plan, table: &Table) -> Vec<u8> {
 fn extensions(plan: &Plan) -> Vec<u8> {
     let mut out = Vec::new();
     if let Some(backing) = &plan.backing {
-        extension(&mut out, BACKING_FORMAT, foreign(backing.format).as_bytes());
+        extension(&mut out, BACKING_FORMAT, backing.format.as_bytes());
     }
     if let Some(name) = &plan.data_file {
         extension(&mut out, DATA_FILE_NAME, name.as_bytes());

@@ -1,9 +1,10 @@
 //! What is to be written, from the options.
 
 use super::super::layout::{CLUSTER_BITS, Codec, Geometry, SECTOR};
+use crate::blocks::Footing;
 use tintype_codec::deflate::Level;
 use tintype_codec::zstd::LEVELS;
-use tintype_core::{Backing, Compression, CreateRequest, Error, OptionSpec, Options, Result, human_size};
+use tintype_core::{Compression, CreateRequest, Error, OptionSpec, Options, Result, human_size};
 
 /// Longest L1 table, as in QEMU.
 const L1_BYTES: u64 = 32 << 20;
@@ -102,7 +103,7 @@ pub(super) struct Plan {
     pub(super) preallocation: Preallocation,
     pub(super) data_file: Option<String>,
     pub(super) data_file_raw: bool,
-    pub(super) backing: Option<Backing>,
+    pub(super) backing: Option<Footing>,
     /// Length of the source.
     pub(super) len: u64,
     /// The same in whole sectors.
@@ -183,7 +184,7 @@ impl Plan {
             preallocation: word(options, "preallocation", &kinds)?.unwrap_or(Preallocation::Off),
             data_file: options.get("data_file").map(str::to_owned),
             data_file_raw: switch(options, "data_file_raw")?,
-            backing: request.backing.clone(),
+            backing: request.backing.as_ref().map(Footing::of).transpose()?,
             len,
             size: size.ok_or_else(|| Error::usage(format!("a disk of {len} bytes is more than QCOW2 holds")))?,
         };
