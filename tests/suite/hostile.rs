@@ -11,7 +11,7 @@ use std::time::Instant;
 use tintype_tests::{Mount, Need::*, Run, Scratch, ours};
 
 tintype_tests::topic! {
-    every_field_at_every_edge: [Tool("qemu-img"), Tool("bximage"), Tool("create_compressed_fs"), Tool("img2simg")],
+    every_field_at_every_edge: [Long, Tool("qemu-img"), Tool("bximage"), Tool("create_compressed_fs"), Tool("img2simg")],
     tables_that_cannot_be: [Tool("qemu-img"), Tool("bximage"), Tool("create_compressed_fs")],
     two_hundred_images_in_a_chain: [Tool("qemu-img")],
 }

@@ -106,9 +106,6 @@ impl Check {
             wrong("a subcluster is both data and zeros");
         }
         let held = host != 0 || (external && entry & COPIED != 0);
-        if !held && entry & COPIED != 0 {
-            wrong("an entry of an L2 table has the COPIED flag, but leads nowhere");
-        }
         if !held {
             if extended && bitmap & 0xffff_ffff != 0 {
                 wrong("a cluster that lies nowhere has subclusters with data");
