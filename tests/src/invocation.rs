@@ -137,8 +137,10 @@ impl Invocation {
         self.command.stdin(self.stdin.unwrap_or_else(Stdio::null));
         self.command.stdout(self.stdout.unwrap_or_else(|| out.try_clone().expect("a handle can be copied").into()));
         self.command.stderr(err.try_clone().expect("a handle can be copied"));
+        let program = std::path::Path::new(self.command.get_program()).file_name().unwrap_or_default();
+        let name = program.to_string_lossy().chars().take(15).collect();
         let child = self.command.spawn().unwrap_or_else(|e| panic!("{words}: {e}"));
-        Running { child, out, err, words, peak: 0 }
+        Running { child, out, err, words, name, peak: 0 }
     }
 
     /// Runs it to its end, whatever that is.
@@ -181,6 +183,8 @@ pub struct Running {
     out: File,
     err: File,
     words: String,
+    // As the kernel knows it.
+    name: String,
     peak: u64,
 }
 
@@ -199,7 +203,9 @@ impl Running {
 
     fn note_peak(&mut self) {
         let Ok(text) = std::fs::read_to_string(format!("/proc/{}/status", self.id())) else { return };
-        let line = text.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+        // Until it has become the program, its memory is that of whoever starts it.
+        let is_itself = text.lines().find_map(|l| l.strip_prefix("Name:")).is_some_and(|name| name.trim() == self.name);
+        let line = text.lines().find_map(|l| l.strip_prefix("VmHWM:").filter(|_| is_itself));
         let kib = line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0);
         self.peak = self.peak.max(kib << 10);
     }
