@@ -210,12 +210,7 @@ pub fn run(opened: &Opened, listing: Listing) -> Result<Info> {
     let source = &opened.source;
     let shape = source.shape();
     let facts = source.facts();
-    let taken = |files: &[String]| -> u64 {
-        use std::os::unix::fs::MetadataExt;
-        let files = files.iter().filter_map(|f| std::fs::metadata(opened.folder().join(f)).ok());
-        files.map(|m| m.blocks() * 512).sum()
-    };
-    let stored = (opened.medium == crate::open::Medium::File).then(|| taken(&opened.image.files));
+    let stored = (opened.medium == crate::open::Medium::File).then(|| opened.taken(&opened.image.files));
     let most = match opened.medium {
         crate::open::Medium::Drive => u64::MAX,
         _ => lookups(opened.stored()),

@@ -116,10 +116,17 @@ impl Opened {
 
     /// Bytes that its files take, those of the images it stands on included; 0 for a drive.
     pub fn stored(&self) -> u64 {
+        match self.medium {
+            Medium::Drive => 0,
+            _ => self.taken(&self.image.all_files()),
+        }
+    }
+
+    /// Bytes that these of its files take; holes take none.
+    pub fn taken(&self, files: &[String]) -> u64 {
         use std::os::unix::fs::MetadataExt;
-        let files = self.image.all_files();
-        let files = files.iter().filter(|_| self.medium != Medium::Drive);
-        files.filter_map(|f| std::fs::metadata(self.folder().join(f)).ok()).map(|m| m.blocks() * 512).sum()
+        let files = files.iter().filter_map(|f| std::fs::metadata(self.folder().join(f)).ok());
+        files.map(|m| m.blocks() * 512).sum()
     }
 
     /// Changes when one of its files does; empty for a drive.

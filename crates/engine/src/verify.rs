@@ -103,6 +103,18 @@ pub struct FindingEntry {
     pub touches: Option<Range>,
 }
 
+impl From<Finding> for FindingEntry {
+    fn from(finding: Finding) -> Self {
+        FindingEntry {
+            severity: if finding.severity == Severity::Damage { "damage" } else { "warning" },
+            what: finding.what,
+            file: finding.file,
+            offset: finding.offset,
+            touches: finding.touches.map(|(offset, len)| Range { offset, len }),
+        }
+    }
+}
+
 /// A range whose checksum does not hold.
 #[derive(Debug, Serialize)]
 pub struct CorruptRange {
@@ -184,13 +196,10 @@ pub fn run(request: &Request<'_>) -> Result<Verified> {
     // With nothing stored, what --against read is all there is to prove.
     if checksums || !expected.is_empty() || !request.digests.is_empty() {
         match !verified.sound && claims_too_much(image) {
-            true => verified.findings.push(FindingEntry {
-                severity: "damage",
-                what: "the damaged tables claim far more data than the files can hold: it was not read".into(),
-                file: None,
-                offset: None,
-                touches: None,
-            }),
+            true => {
+                let what = "the damaged tables claim far more data than the files can hold: it was not read";
+                verified.findings.push(Finding::damage(what).into());
+            }
             false => read_all(request, &expected, whole, &mut verified)?,
         }
     }
@@ -204,6 +213,9 @@ pub fn run(request: &Request<'_>) -> Result<Verified> {
 
 /// Whether an image says that it has more data than its files can hold, however well they are compressed.
 fn claims_too_much(image: &Opened) -> bool {
+    if image.medium == Medium::Drive {
+        return false;
+    }
     let stored = image.stored();
     let mut data = 0u64;
     let walked = runs(&*image.source, lookups(stored), &mut |run| {
@@ -211,7 +223,7 @@ fn claims_too_much(image: &Opened) -> bool {
             data = data.saturating_add(run.len);
         }
     });
-    image.medium != Medium::Drive && (!matches!(walked, Ok(None)) || data > stored.saturating_mul(MOST_PACKED))
+    !matches!(walked, Ok(None)) || data > stored.saturating_mul(MOST_PACKED)
 }
 
 fn structure(image: &Opened, verified: &mut Verified) -> Result<()> {
@@ -222,8 +234,8 @@ fn structure(image: &Opened, verified: &mut Verified) -> Result<()> {
         let Some(check) = format.check else { continue };
         let placed = |e: Error| e.in_path(&request.entry.name).in_folder(image.folder());
         for finding in check(request).map_err(placed)? {
-            // What opening told of is told once, with the weight that the check gives it.
-            found.retain(|f| f.what != finding.what);
+            // What opening told of is told once, with the weight that the check gives it; another image may say the same of itself.
+            found.retain(|f| f.what != finding.what || (f.file.is_some() && f.file != finding.file));
             found.push(finding);
         }
     }
@@ -231,13 +243,7 @@ fn structure(image: &Opened, verified: &mut Verified) -> Result<()> {
         if finding.severity == Severity::Damage {
             verified.sound = false;
         }
-        verified.findings.push(FindingEntry {
-            severity: if finding.severity == Severity::Damage { "damage" } else { "warning" },
-            what: finding.what,
-            file: finding.file,
-            offset: finding.offset,
-            touches: finding.touches.map(|(offset, len)| Range { offset, len }),
-        });
+        verified.findings.push(finding.into());
     }
     Ok(())
 }
@@ -259,13 +265,8 @@ fn expected_digests(image: &Opened, findings: &mut Vec<FindingEntry>) -> Vec<Exp
     let beside = format!("{}.json", report::beside(&image.path));
     if let Some(report) = report::read(Path::new(&beside)) {
         if report.size != image.image.disk.len() {
-            findings.push(FindingEntry {
-                severity: "warning",
-                what: format!("{beside} is about {} bytes, the image has {}", report.size, image.image.disk.len()),
-                file: None,
-                offset: None,
-                touches: None,
-            });
+            let what = format!("{beside} is about {} bytes, the image has {}", report.size, image.image.disk.len());
+            findings.push(Finding::warning(what).into());
         }
         for (name, value) in report.digests {
             if let Ok(algorithm) = name.parse::<Algorithm>() {
@@ -350,26 +351,15 @@ fn against(image: &Opened, other: &Opened, verified: &mut Verified, watch: &Arc<
     let (a, b) = (&image.source, &other.source);
     if a.len() > b.len() || (a.len() < b.len() && other.medium != Medium::Drive) {
         verified.sound = false;
-        verified.findings.push(FindingEntry {
-            severity: "damage",
-            what: format!("the image has {} bytes, {} has {}", a.len(), other.locator, b.len()),
-            file: None,
-            offset: None,
-            touches: None,
-        });
+        let what = format!("the image has {} bytes, {} has {}", a.len(), other.locator, b.len());
+        verified.findings.push(Finding::damage(what).into());
     }
     let (left, right) = (Side { source: a, path: &image.path }, Side { source: b, path: &other.path });
     let found = match compare(left, right, &Limit { ranges: 1000, skip: &skip }, watch) {
         Ok(found) => found,
         Err(e) if e.kind() == Kind::Corrupt => {
             verified.sound = false;
-            verified.findings.push(FindingEntry {
-                severity: "damage",
-                what: e.chain(),
-                file: None,
-                offset: e.offset(),
-                touches: None,
-            });
+            verified.findings.push(Finding { offset: e.offset(), ..Finding::damage(e.chain()) }.into());
             return Ok(());
         }
         Err(e) => return Err(e),
@@ -379,13 +369,9 @@ fn against(image: &Opened, other: &Opened, verified: &mut Verified, watch: &Arc<
     let lost: u64 = found.lost.iter().map(|e| e.len).sum();
     if lost > 0 {
         verified.sound = false;
-        verified.findings.push(FindingEntry {
-            severity: "warning",
-            what: format!("{lost} bytes could not be compared, because one side could not be read there"),
-            file: None,
-            offset: found.lost.iter().next().map(|e| e.offset),
-            touches: None,
-        });
+        let what = format!("{lost} bytes could not be compared, because one side could not be read there");
+        let offset = found.lost.iter().next().map(|e| e.offset);
+        verified.findings.push(Finding { offset, ..Finding::warning(what) }.into());
     }
     verified.proof.push(format!("{}, byte by byte", other.locator));
     verified.proved = Proved::Bytes;

@@ -11,6 +11,7 @@ use tintype_core::{Body, Error, Format, Image, OpenRequest, PROBE_HEAD, PROBE_TA
 mod blocks;
 pub mod bochs;
 pub mod cloop;
+mod decoder;
 pub mod ewf;
 pub mod gzip;
 pub mod ova;

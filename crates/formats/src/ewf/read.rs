@@ -112,10 +112,7 @@ impl Reader {
     fn worker(&self) -> Worker {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         idle.unwrap_or_else(|| {
-            let decoder = match self.care {
-                Care::Read => Decompressor::new(),
-                Care::Prove => Decompressor::exact(),
-            };
+            let decoder = crate::decoder::decompressor(self.care);
             Worker { decoder, host: Vec::new(), room: Vec::new() }
         })
     }

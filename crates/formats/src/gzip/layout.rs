@@ -138,10 +138,7 @@ impl Layout for Bgzf {
             }
         }
         let pooled = self.decoders.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut decoder = pooled.unwrap_or_else(|| match self.care {
-            Care::Read => Decompressor::new(),
-            Care::Prove => Decompressor::exact(),
-        });
+        let mut decoder = pooled.unwrap_or_else(|| crate::decoder::decompressor(self.care));
         let result = bgzf::decode_block(&mut decoder, &stored, out).map_err(lift);
         self.decoders.lock().unwrap_or_else(PoisonError::into_inner).push(decoder);
         result
